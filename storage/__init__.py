@@ -1,0 +1,1 @@
+"""The database of a sweep and the files its trials leave behind."""

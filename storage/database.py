@@ -1,0 +1,49 @@
+"""One process's access to the whole database: our tables and Optuna's."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from storage.engine import is_sqlite, open_engine
+from storage.queue import LEASE_S, Queue
+
+if TYPE_CHECKING:
+    from storage.studies import Studies
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """The queue and the studies of one database."""
+
+    url: str
+    engine: Engine
+    queue: Queue
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True, lease_s: float = LEASE_S) -> "Database":
+        """Open a database.
+
+        Raises:
+            DatabaseRefused: If it cannot serve, or is not there and `create` is False.
+        """
+        engine = open_engine(url, create=create)
+        return cls(url=url, engine=engine, queue=Queue(engine, lease_s=lease_s))
+
+    def rest(self) -> None:
+        """Hold no connection until the next call; before every wait that may be long.
+
+        An SQLite file has no connections to run out of, and closing the last one costs writes.
+        """
+        if is_sqlite(self.url):
+            return
+        self.engine.dispose()
+
+    @cached_property
+    def studies(self) -> "Studies":
+        """The Optuna side, opened (and Optuna imported) at the first use."""
+        from storage.optuna_storage import open_storage
+        from storage.studies import Studies
+
+        return Studies(open_storage(self.url, self.engine))

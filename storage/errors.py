@@ -1,0 +1,29 @@
+"""What can go wrong in `storage`, and what the caller should do about it."""
+
+
+class StorageError(Exception):
+    """Root of all errors of this package."""
+
+
+class DatabaseRefused(StorageError):
+    """The URL or the database behind it cannot serve: show the line to the user, exit code 2."""
+
+
+class DatabaseGone(StorageError):
+    """The database does not answer now: try the same call again later; it harms nothing."""
+
+
+class SweepExists(StorageError):
+    """Another sweep has this name: the user picks another name, or puts the old file back."""
+
+
+class SweepNotFound(StorageError):
+    """No sweep of this name: the message lists those there are."""
+
+
+class CommandRefused(StorageError):
+    """The sweep is past the point where this command means anything: show the line to the user."""
+
+
+class LeaseLost(StorageError):
+    """Another worker holds the slot now: drop the work quietly; nothing of it may be written."""

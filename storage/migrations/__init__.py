@@ -1,0 +1,1 @@
+"""The history of our tables, as Alembic's revisions."""

@@ -1,0 +1,61 @@
+"""Optuna's own tables in the same database."""
+
+import time
+import warnings
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from storage.engine import BUSY_TIMEOUT_S, POOL, driver_url, is_sqlite
+from storage.errors import DatabaseRefused
+
+_OPENING_TRIES = 10
+_OPENING_PAUSE_S = 0.2
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
+
+def open_storage(url: str, engine: Engine) -> optuna.storages.RDBStorage:
+    """Open Optuna's own tables, making them where they are missing.
+
+    Args:
+        url: The database.
+        engine: Ours for the same database. Optuna uses its connections: a worker needs one then.
+
+    Raises:
+        DatabaseRefused: If the database cannot be opened or holds another Optuna's schema.
+    """
+    sqlite = is_sqlite(url)
+    options = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if sqlite else POOL
+    storage = _opened(driver_url(url), options)
+    use_engine(storage, engine)
+    return storage
+
+
+def use_engine(storage: optuna.storages.RDBStorage, engine: Engine) -> None:
+    """Let Optuna use the connections of our engine instead of its own."""
+    storage.scoped_session.remove()
+    storage.engine.dispose()
+    # Optuna's transactions read and then write, so on SQLite they take the write lock at once.
+    storage.engine = engine.execution_options(sqlite_begin="IMMEDIATE")
+    storage.scoped_session.configure(bind=storage.engine)
+
+
+def _opened(url: str, engine_options: dict[str, Any]) -> optuna.storages.RDBStorage:
+    # Two processes that open an empty database at once both make the tables, and one is refused.
+    # Optuna makes only those that are missing, so trying again ends with all of them.
+    for remaining in reversed(range(_OPENING_TRIES)):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=engine_options)
+        except (DBAPIError, RuntimeError) as error:
+            if remaining == 0 or isinstance(error, RuntimeError):
+                cause = " ".join(str(error).split())
+                raise DatabaseRefused(
+                    f"--storage: Optuna cannot use this database ({cause}); name another"
+                ) from error
+            time.sleep(_OPENING_PAUSE_S)
+    raise AssertionError("unreachable")

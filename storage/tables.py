@@ -1,0 +1,122 @@
+"""Our own tables: the truth about every budgeted trial.
+
+Times are the database's clock, in seconds since 1970-01-01 UTC (`storage.engine.now_s`).
+"""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata = MetaData()
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("spec", JSON, nullable=False),
+    Column("spec_hash", String(64), nullable=False),
+    Column("dataset", Text),  # null for a trainer that needs none
+    Column("fingerprint", String(64), nullable=False),
+    Column("runs", Text, nullable=False),
+    Column("model", Text, nullable=False),  # absolute path of the weights, or a model's name
+    Column("model_sha256", String(64)),  # of the weights; null where the model has none
+    Column("state", String(16), nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),  # higher first
+    Column("created_at", Float, nullable=False),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sweep_id", ForeignKey("sweeps.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("study", String(250), nullable=False, unique=True),
+    Column("epochs", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    UniqueConstraint("sweep_id", "position"),
+    UniqueConstraint("sweep_id", "name"),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("stage_id", ForeignKey("stages.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("label", String(32)),
+    Column("params", JSON(none_as_null=True)),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("worker", String(200)),
+    Column("owner", JSON(none_as_null=True)),  # ProcessIdentity of the worker
+    Column("owner_host", String(200)),  # its ProcessIdentity.machine
+    Column("lease_until", Float),
+    Column("trial_id", Integer),
+    Column("trial_number", Integer),
+    Column("failure_kind", String(16)),
+    Column("message", Text),
+    Column("result", JSON(none_as_null=True)),
+    Column("value", Float),  # the result's objective
+    Column("unprojected", Boolean, nullable=False, server_default=false()),  # Optuna must be told
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    UniqueConstraint("stage_id", "ordinal"),
+    Index("ix_slots_claim", "stage_id", "state", "ordinal"),
+    Index("ix_slots_best", "stage_id", "value"),
+    Index(
+        "ix_slots_unprojected",
+        "stage_id",
+        postgresql_where=text("unprojected"),
+        sqlite_where=text("unprojected = 1"),
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("slot_id", ForeignKey("slots.id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("worker", String(200), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("ending", String(16)),  # the slot's final state, or why it went on elsewhere
+    Column("message", Text),
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("slot_id", ForeignKey("slots.id"), primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("map50", Float, nullable=False),
+    Column("map50_95", Float, nullable=False),
+    Column("report", JSON, nullable=False),
+    Column("decision", String(16)),  # null until the pruner was asked
+    Column("recorded_at", Float, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("host", String(200), nullable=False),
+    Column("device", String(32), nullable=False),
+    Column("slot_id", Integer),
+    Column("last_seen", Float, nullable=False),
+)

@@ -1,0 +1,67 @@
+"""Pause, resume, cancel, priorities and retries, on every database."""
+
+import pytest
+from sqlalchemy import Engine
+
+from storage import commands, overview, stages
+from storage.errors import CommandRefused
+from storage.queue import Queue
+from storage.records import SlotState, SweepState
+from tests.contracts.test_queue import ME, NOBODY, RESULT, claimed, submit
+
+
+def test_a_paused_sweep_is_not_served_until_it_is_resumed(engine: Engine) -> None:
+    submit(engine)
+    queue = Queue(engine)
+    lease = claimed(queue)
+    commands.pause(engine, "one")
+    assert queue.claim("other", ME) is None
+    standing = queue.record_epoch(lease, epoch=1, map50=0.1, map50_95=0.1, report={})
+    assert standing.sweep is SweepState.PAUSED
+    queue.release(lease, "paused")
+    commands.resume(engine, "one")
+    assert claimed(queue).attempt == 2
+
+
+def test_a_cancelled_sweep_ends_its_queued_slots_and_keeps_what_is_complete(engine: Engine) -> None:
+    submit(engine, budget=3)
+    queue = Queue(engine)
+    queue.close(queue.settle(claimed(queue), SlotState.COMPLETE, result=RESULT))
+    running = claimed(queue)
+    commands.cancel(engine, "one")
+    assert queue.sweep_state(running) is SweepState.CANCELLED
+    queue.close(queue.settle(running, SlotState.CANCELLED))
+    (stage,) = overview.read(engine, "one").stages
+    assert [slot.state for slot in stage.slots] == ["complete", "cancelled", "cancelled"]
+    assert stages.all_closed(engine, stage.id)
+    with pytest.raises(CommandRefused, match="is cancelled and cannot become active"):
+        commands.resume(engine, "one")
+
+
+def test_the_sweep_with_the_highest_priority_is_served_first(engine: Engine) -> None:
+    for name in ("one", "two"):
+        submit(engine, name, budget=1)
+    commands.set_priority(engine, "two", 5)
+    queue = Queue(engine)
+    assert [claimed(queue).slot.sweep for _ in range(2)] == ["two", "one"]
+
+
+def test_a_failed_attempt_is_tried_again_while_retries_are_left(engine: Engine) -> None:
+    submit(engine, budget=1)
+    queue = Queue(engine)
+    both = ("crashed", "hung")
+    assert queue.fail(claimed(queue), "crashed", "boom", retries=1, counted=both) is None
+    settled = queue.fail(claimed(queue), "hung", "silent", retries=1, counted=both)
+    assert settled is not None
+    assert (settled.state, settled.failure_kind, settled.attempt) == ("failed", "hung", 2)
+    (stage,) = overview.read(engine, "one").stages
+    assert stage.endings == {"crashed": 1, "hung": 1}
+
+
+def test_slots_of_dead_workers_are_taken_before_queued_ones(engine: Engine) -> None:
+    submit(engine, budget=2)
+    dead = type(ME)(**(ME.to_json() | {"pid": 2**22 + 1}))
+    claimed(Queue(engine), dead)
+    lease = claimed(Queue(engine))
+    assert (lease.slot.ordinal, lease.attempt, lease.lost) == (0, 2, 1)
+    claimed(Queue(engine), NOBODY)

@@ -1,0 +1,72 @@
+"""Telling Optuna how a slot ended: once or more often, by one worker or by two."""
+
+from dataclasses import replace
+
+import optuna
+import pytest
+from sqlalchemy import Engine
+
+from storage.identity import ProcessIdentity
+from storage.optuna_storage import open_storage
+from storage.queue import Queue
+from storage.records import SlotState
+from storage.slots import Settled
+from storage.studies import Studies
+from tests.contracts.test_queue import submit
+
+RESULT = {
+    "map50": 0.5,
+    "map50_95": 0.3,
+    "precision": 0.6,
+    "recall": 0.4,
+    "best_epoch": 2,
+    "epochs": 2,
+    "seconds": 1.0,
+    "effective": {"lr0": 0.0},
+}
+
+
+def settled_slot(engine: Engine, studies: Studies) -> Settled:
+    submit(engine, budget=1)
+    studies.ensure("one/search", metric="map50_95", attributes={})
+    queue = Queue(engine)
+    lease = queue.claim("worker", ProcessIdentity.current())
+    assert lease is not None
+    trial_id, number, params = studies.start_trial(
+        "one/search",
+        slot=lease.slot.id,
+        known=None,
+        begun_before=False,
+        params=lease.slot.params,
+        distributions={"lr0": optuna.distributions.CategoricalDistribution([0.0])},
+        suggest=lambda _: {},
+        sampler=optuna.samplers.RandomSampler(),
+    )
+    queue.record_trial(lease, trial_id=trial_id, number=number, params=params)
+    return queue.settle(lease, SlotState.COMPLETE, result=RESULT)
+
+
+def tell(studies: Studies, settled: Settled) -> None:
+    studies.project(settled, objective="map50_95", values={1: 0.1, 2: 0.3})
+
+
+def test_a_worker_that_tells_late_changes_nothing(
+    engine: Engine, storage_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Studies(open_storage(storage_url, engine)) for _ in range(2))
+    settled = settled_slot(engine, first)
+    storage = second._storage
+    unfinished = storage.get_trial
+
+    def told_meanwhile(trial_id: int) -> optuna.trial.FrozenTrial:
+        before = unfinished(trial_id)
+        tell(first, settled)
+        return before
+
+    monkeypatch.setattr(storage, "get_trial", told_meanwhile)
+    tell(second, replace(settled, attempt=7))
+    (trial,) = optuna.load_study(study_name="one/search", storage=storage_url).trials
+    assert trial.state is optuna.trial.TrialState.COMPLETE
+    assert trial.value == 0.3
+    assert trial.user_attrs["attempts"] == settled.attempt
+    assert trial.intermediate_values == {1: 0.1, 2: 0.3}
