@@ -1,0 +1,1 @@
+"""From a dataset file to a folder that a training can read."""

@@ -1,0 +1,77 @@
+"""Which image goes to training, validation and test.
+
+Iterative stratification: Sechidis, Tsoumakas, Vlahavas, "On the Stratification of Multi-Label
+Data", ECML PKDD 2011, algorithm 1. The rarest class is shared out first, each of its images to the
+split that lacks most of it.
+
+No random generator is used: order and ties follow SHA-256 of seed and key, so the split is the same
+on every machine and with every version of every library, and does not depend on the images' order.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
+
+from sweep.data.prepared import SPLITS, Split
+
+_NO_CLASS = -1
+"""Stands for the class of images without a box, so that they are spread as well."""
+
+
+def stratified_split(
+    keys: Sequence[str],
+    labels: Sequence[Collection[int]],
+    ratios: Mapping[Split, float],
+    seed: int,
+) -> list[Split]:
+    """Assign every image to a split.
+
+    Args:
+        keys: What each image holds, such as a hash of its bytes; images with equal keys stay
+            together.
+        labels: The classes in each image, any order.
+        ratios: Share of each split; they need not sum to exactly 1.
+        seed: Another seed, another split.
+
+    Returns:
+        The split of each image, in the order of `keys`.
+    """
+    shares = {split: Fraction(str(ratios[split])) for split in SPLITS if ratios[split] > 0}
+    whole = sum(shares.values())
+    groups: dict[str, list[frozenset[int]]] = {}
+    for key, found in zip(keys, labels, strict=True):
+        groups.setdefault(key, []).append(frozenset(found) or frozenset({_NO_CLASS}))
+
+    carriers: dict[int, set[str]] = {}  # class -> keys that are not assigned yet
+    totals: dict[int, int] = {}
+    for key, members in groups.items():
+        for member in members:
+            for label in member:
+                carriers.setdefault(label, set()).add(key)
+                totals[label] = totals.get(label, 0) + 1
+    lacking = {
+        split: {label: total * share / whole for label, total in totals.items()}
+        for split, share in shares.items()
+    }
+    room = {split: len(keys) * share / whole for split, share in shares.items()}
+
+    assigned: dict[str, Split] = {}
+    while carriers:
+        rarest = min(carriers, key=lambda label: (len(carriers[label]), label))
+        for key in sorted(carriers[rarest], key=lambda key: _draw(seed, key)):
+            split = max(
+                shares,
+                key=lambda split: (lacking[split][rarest], room[split], _draw(seed, key, split)),
+            )
+            assigned[key] = split
+            room[split] -= len(groups[key])
+            for member in groups[key]:
+                for label in member:
+                    lacking[split][label] -= 1
+                    carriers[label].discard(key)
+        carriers = {label: left for label, left in carriers.items() if left}
+    return [assigned[key] for key in keys]
+
+
+def _draw(seed: int, *parts: str) -> bytes:
+    return hashlib.sha256("/".join((str(seed), *parts)).encode()).digest()

@@ -1,0 +1,45 @@
+"""What a dataset file comes to, without its images."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sweep.data.cleaning import read_clean
+from sweep.data.file import DatasetSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSummary:
+    """Counts of a dataset as its file describes it, after merging and mending."""
+
+    name: str
+    images: int
+    missing: int
+    """Images whose file is not there."""
+    boxes: int
+    classes: tuple[str, ...]
+    boxes_per_class: Mapping[str, int]
+    """In the order of `classes`, zeros included."""
+    cleaning: Mapping[str, int]
+    """How many boxes were mended or left out, by why; zeros included."""
+
+
+def check(spec: DatasetSpec) -> DatasetSummary:
+    """Check a dataset file against its source; images may be missing and are not decoded.
+
+    Raises:
+        InputError: If the source is wrong, or the dataset file does not fit it.
+    """
+    clean = read_clean(spec)
+    labels = Counter(box.label for boxes in clean.boxes for box in boxes)
+    return DatasetSummary(
+        name=spec.name,
+        images=len(clean.source.images),
+        missing=sum(
+            image.path is not None and not image.path.is_file() for image in clean.source.images
+        ),
+        boxes=labels.total(),
+        classes=clean.classes,
+        boxes_per_class={name: labels[index] for index, name in enumerate(clean.classes)},
+        cleaning=clean.cleaning,
+    )

@@ -1,0 +1,1 @@
+"""The report of a sweep: its data, its figures, its page."""
