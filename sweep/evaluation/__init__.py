@@ -1,0 +1,1 @@
+"""Judging a trained model on a split it has not seen."""

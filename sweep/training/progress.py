@@ -1,0 +1,41 @@
+"""Whether the training in this process moves on, or only its process lives.
+
+A process whose data loader is deadlocked still answers. So a trainer may call `tick` at every
+batch; from then on the process counts as alive only while ticks come. A trainer that never ticks
+counts as alive while its process does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class _Progress:
+    """The counter of the one training of this process."""
+
+    ticks = 0
+    seen = 0
+    untracked = 0
+
+
+def tick() -> None:
+    """Say that the training moved on; cheap enough for every batch."""
+    _Progress.ticks += 1
+
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """Count the process as alive in here without ticks: for work that cannot tick."""
+    _Progress.untracked += 1
+    try:
+        yield
+    finally:
+        _Progress.untracked -= 1
+        tick()
+
+
+def moved() -> bool:
+    """Return whether the training moved on since the last call, or does not say."""
+    ticks = _Progress.ticks
+    moved = ticks == 0 or _Progress.untracked > 0 or ticks != _Progress.seen
+    _Progress.seen = ticks
+    return moved
