@@ -1,0 +1,145 @@
+"""From a sweep file to a queued sweep."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage import sweeps
+from storage.database import Database
+from storage.errors import SweepNotFound
+from storage.records import SweepState
+from sweep import layout
+from sweep.errors import InputError
+from sweep.layout import study_name
+from sweep.spec import SweepSpec, differences
+from sweep.stages import SEARCH, dataset_file, ensure_study, planned_stages
+from sweep.training import registry
+
+if TYPE_CHECKING:  # a sweep that is done needs neither images nor weights
+    from sweep.data.prepared import PreparedDataset
+    from sweep.training.weights import ResolvedModel
+
+Progress = Callable[[str, int, int | None], None]
+"""Told what is being done, how far it is, and how far it goes (None: not known)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A sweep that is queued now."""
+
+    new: bool
+    """Whether it was not there before."""
+    done: bool
+    """Whether nothing is left to do."""
+
+
+def load(file: Path) -> SweepSpec:
+    """Read a sweep file and check what it names besides the dataset's images.
+
+    Raises:
+        InputError: If anything in it is wrong.
+    """
+    spec = SweepSpec.load(file)
+    try:
+        registry.check(spec.trainer)
+    except InputError as error:
+        raise InputError(f"{file}: trainer: {error}") from error
+    return spec
+
+
+def submit(database: Database, spec: SweepSpec, file: Path, *, progress: Progress) -> Submitted:
+    """Queue a sweep; the same one again changes nothing.
+
+    Prepares the dataset and fetches the weights where they are missing.
+
+    Args:
+        database: Where to.
+        spec: What `load` read.
+        file: What it was read from.
+        progress: Told how far it is.
+
+    Raises:
+        InputError: If something the file names is wrong, or it differs from the sweep of this name.
+    """
+    engine = database.engine
+    try:
+        earlier = sweeps.get(engine, spec.name)
+    except SweepNotFound:
+        earlier = None
+    if earlier is not None:
+        _refuse_changes(file, spec, earlier)
+        if earlier.state in (SweepState.DONE, SweepState.CANCELLED):
+            return Submitted(new=False, done=True)
+    model = _resolved_model(spec, file, earlier, progress)
+    dataset = _prepared(spec, file, progress)
+    fingerprint = "" if dataset is None else dataset.fingerprint
+    if earlier is not None and earlier.fingerprint != fingerprint:
+        raise InputError(
+            f"{file}: dataset: fingerprint is {fingerprint[:12]}, but sweep '{spec.name}' began "
+            f"on {earlier.fingerprint[:12]}; put the data back, or give the sweep another `name`"
+        )
+    if earlier is not None:
+        return Submitted(new=False, done=False)
+    new = sweeps.create(
+        engine,
+        name=spec.name,
+        spec=spec.to_json(),
+        spec_hash=spec.hash(),
+        dataset=None if dataset is None else dataset.path,
+        fingerprint=fingerprint,
+        runs=layout.RUNS.resolve(),
+        model=model.path,
+        model_sha256=model.sha256,
+        new_stages=planned_stages(spec),
+    )
+    submission = sweeps.get(engine, spec.name)
+    if not new:  # another process submitted this name meanwhile
+        _refuse_changes(file, spec, submission)
+    ensure_study(database, submission, study_name(spec.name, SEARCH), spec)
+    return Submitted(new=new, done=False)
+
+
+def _refuse_changes(file: Path, spec: SweepSpec, earlier: sweeps.Submission) -> None:
+    if earlier.spec_hash == spec.hash():
+        return
+    changes = "; ".join(differences(earlier.spec, spec.to_json()))
+    raise InputError(
+        f"{file}: sweep '{spec.name}' was submitted with other settings: {changes}; "
+        "put them back to continue it, or give this one another `name`"
+    )
+
+
+def _prepared(spec: SweepSpec, file: Path, progress: Progress) -> "PreparedDataset | None":
+    from sweep.data.file import DatasetSpec
+    from sweep.data.prepare import prepare
+
+    path = dataset_file(spec, file)
+    if path is None:
+        return None
+    if not path.exists():
+        raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
+    return prepare(
+        DatasetSpec.load(path),
+        layout.PREPARED,
+        progress=progress,
+    )
+
+
+def _resolved_model(
+    spec: SweepSpec, file: Path, earlier: sweeps.Submission | None, progress: Progress
+) -> "ResolvedModel":
+    from sweep.training.weights import ResolvedModel, resolve_weights
+
+    if spec.trainer not in registry.BUILT_IN:
+        return ResolvedModel(path=spec.model, sha256=None)
+    beside = file.parent / spec.model
+    try:
+        return resolve_weights(
+            str(beside) if beside.is_file() else spec.model,
+            layout.WEIGHTS,
+            expected_sha256=None if earlier is None else earlier.model_sha256,
+            progress=lambda done, total: progress(f"downloading {spec.model}", done, total),
+        )
+    except InputError as error:
+        raise InputError(f"{file}: model: {error}") from error
