@@ -1,0 +1,203 @@
+"""A worker: claims slots, has their trials trained, settles them, opens the next stage.
+
+This is the supervisor. It talks to the database and never imports torch; the trainings run in
+child processes that never see the database.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Collection
+
+from storage import faults, overview, sweeps, workers
+from storage.database import Database
+from storage.errors import DatabaseGone, LeaseLost
+from storage.identity import ProcessIdentity
+from storage.slots import Lease, Settled
+from storage.stages import (
+    all_closed,
+    finish_stages,
+    open_stage,
+    open_stages,
+    trial_numbers,
+)
+from storage.sweeps import Submission
+from sweep import layout, stages
+from sweep.attempt import Attempt
+from sweep.patience import Patience
+from sweep.room import lacks_room
+from sweep.spec import SweepSpec
+from sweep.stop import Stop
+from sweep.training.forkserver import warm_up
+from sweep.training.job import Device
+
+IDLE_S = (0.1, 1.0)
+"""How long an idle worker waits before it looks again: a quarter of the time it has been idle, but
+at least and at most these, so that it sees soon that the trials it waits for have ended."""
+_LOOKS_PER_S = 50.0
+"""How often the idle workers of a database look together at most: of many, each does so less."""
+_LIVE_S = 120.0
+"""A worker that was seen within this time counts among them."""
+_ROOM_S = 10.0
+"""How long a worker without room on its disk waits before it looks again."""
+
+
+class Worker:
+    """One worker on one device share.
+
+    Args:
+        database: Where the sweeps are.
+        device: The share of a device to train on.
+        names: Sweeps to serve; all active ones when empty.
+        drain: Whether to leave when the sweeps to serve are done, instead of waiting for more.
+        stop: Whether this process was told to leave.
+        say: Told in one line what happens.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        device: Device,
+        names: Collection[str] = (),
+        drain: bool = False,
+        stop: Stop,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self._database = database
+        self._device = device
+        self._names = tuple(names)
+        self._drain = drain
+        self._stop = stop
+        self._say = say
+        self._patiently = Patience(stop, say)
+        self._host = socket.gethostname()
+        self._identity = ProcessIdentity.current()
+        self._id = f"{self._host}-{os.getpid()}-{device}"
+        self._sweeps: dict[str, tuple[Submission, SweepSpec]] = {}
+        self._idle_since: float | None = None
+
+    def run(self) -> None:
+        """Serve until told to leave, or until nothing is left where `drain` is set."""
+        try:
+            self._serve_all()
+            self._patiently(lambda: workers.gone(self._database.engine, self._id))
+        except DatabaseGone:
+            self._say("leaving while the database is away; what is left goes on elsewhere")
+
+    def _serve_all(self) -> None:
+        for name in self._patiently(self._to_serve)[:1]:
+            warm_up(self._sweep(name)[1].trainer)
+        self._patiently(self._mend)
+        while not self._stop.requested:
+            lease = self._patiently(self._claim)
+            if lease is not None:
+                self._serve(lease)
+                self._idle_since = None
+                continue
+            self._patiently(self._mend)
+            if self._drain and not self._patiently(self._to_serve):
+                return
+            self._idle()
+
+    def _idle(self) -> None:
+        others = self._patiently(
+            lambda: workers.count(self._database.engine, seen_within_s=_LIVE_S)
+        )
+        self._database.rest()
+        now = time.monotonic()
+        if self._idle_since is None:
+            self._idle_since = now
+        shortest, longest = IDLE_S
+        pause_s = min(max((now - self._idle_since) / 4, shortest), longest)
+        until = now + max(pause_s, others / _LOOKS_PER_S)
+        while not self._stop.requested and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, longest))
+
+    def _claim(self) -> Lease | None:
+        lease = self._database.queue.claim(self._id, self._identity, names=self._names)
+        faults.reached(faults.CLAIMED)
+        workers.seen(
+            self._database.engine,
+            self._id,
+            host=self._host,
+            device=str(self._device),
+            slot=None if lease is None else lease.slot.id,
+        )
+        return lease
+
+    def _serve(self, lease: Lease) -> None:
+        submission, spec = self._patiently(lambda: self._sweep(lease.slot.sweep))
+        attempt = Attempt(
+            self._database,
+            submission,
+            spec,
+            lease,
+            device=self._device,
+            stop=self._stop,
+            patience=self._patiently,
+            say=self._say,
+        )
+        try:
+            settled = attempt.run()
+        except LeaseLost as lost:
+            self._say(f"{lost}; dropped")
+            self._patiently(lambda: self._bury_strays(lease.slot.stage_id, lease.slot.study))
+            return
+        if settled is not None:
+            self._patiently(lambda: self._close(settled))
+            self._patiently(lambda: self._advance(lease.slot.sweep))
+        elif attempt.disk_full:
+            self._await_room(submission)
+
+    def _await_room(self, submission: Submission) -> None:
+        self._database.rest()
+        while lacks_room(submission.runs) and not self._stop.requested:
+            time.sleep(_ROOM_S)
+
+    def _mend(self) -> None:
+        """Finish what workers left behind that died between two steps after a training."""
+        for settled in self._database.queue.unprojected(names=self._names):
+            self._close(settled)
+        for name in self._to_serve():
+            self._advance(name)
+
+    def _close(self, settled: Settled) -> None:
+        slot = settled.slot
+        submission, spec = self._sweep(slot.sweep)
+        stored = self._database.queue.stored_epochs(slot.id)
+        self._database.studies.project(
+            settled,
+            objective=spec.objective,
+            values={found.epoch: float(getattr(found, spec.objective)) for found in stored},
+        )
+        faults.reached(faults.TOLD)
+        self._database.queue.close(settled)
+        faults.reached(faults.CLOSED)
+        layout.remove_checkpoints(submission.runs, slot.sweep, slot.id, settled.attempt)
+
+    def _advance(self, name: str) -> None:
+        """Finish the stages that are done and open those whose turn has come."""
+        engine = self._database.engine
+        for stage_id, study in open_stages(engine, name):
+            self._bury_strays(stage_id, study)
+        while (waiting := finish_stages(engine, name)) is not None:
+            _, spec = self._sweep(name)
+            search = overview.read(engine, name).stages[0]
+            open_stage(engine, waiting.id, stages.retrain_slots(spec, search))
+
+    def _bury_strays(self, stage_id: int, study: str) -> None:
+        """End the trials that a late worker made for slots which others had taken over."""
+        if all_closed(self._database.engine, stage_id):
+            numbers = trial_numbers(self._database.engine, stage_id)
+            self._database.studies.bury_strays(study, numbers)
+
+    def _to_serve(self) -> list[str]:
+        active = sweeps.active(self._database.engine)
+        return [name for name in active if not self._names or name in self._names]
+
+    def _sweep(self, name: str) -> tuple[Submission, SweepSpec]:
+        if name not in self._sweeps:
+            submission = sweeps.get(self._database.engine, name)
+            self._sweeps[name] = submission, SweepSpec.model_validate(submission.spec)
+        return self._sweeps[name]
