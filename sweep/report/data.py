@@ -1,0 +1,132 @@
+"""What a report is made of: a sweep's record and the files of its retrainings, read once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from storage.records import SlotState, StageRecord, SweepRecord
+from sweep.data.prepared import PreparedDataset
+from sweep.errors import InputError
+from sweep.evaluation.result import Evaluation
+from sweep.layout import PREDICTIONS
+from sweep.report.trials import MAP50, MAP50_95, Metric, Trial
+from sweep.space import Parameter
+from sweep.stages import BASELINE, BEST, RETRAIN, SEARCH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A full-length training of the retrain stage."""
+
+    trial: Trial
+    evaluation: Evaluation | None
+    """Its `predictions` lie beside it, wherever the run folder was moved."""
+    missing: str
+    """Why there is no evaluation; empty where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """A sweep at one moment."""
+
+    sweep: SweepRecord
+    objective: Metric
+    space: Mapping[str, Parameter]
+    """The searched settings."""
+    trials: tuple[Trial, ...]
+    """Of all stages, in order."""
+    best: Trial | None
+    """The completed search trial with the highest objective, the first of equals."""
+    retrained: tuple[Run, ...]
+    """Baseline and best, as far as the stage has opened."""
+    dataset: PreparedDataset | None
+    """None where its folder cannot be read here."""
+
+    @property
+    def search(self) -> tuple[Trial, ...]:
+        """The trials of the search."""
+        return tuple(trial for trial in self.trials if trial.stage == SEARCH)
+
+    @property
+    def judged(self) -> dict[str, Evaluation]:
+        """Evaluations of the retrained models that have one, by label."""
+        return {
+            str(run.trial.slot.label): run.evaluation
+            for run in self.retrained
+            if run.evaluation is not None
+        }
+
+    def run(self, label: str) -> Run | None:
+        """Return the retraining with this label: `baseline` or `best`."""
+        return next((run for run in self.retrained if run.trial.slot.label == label), None)
+
+    def stage(self, name: str) -> StageRecord | None:
+        """Return the stage with this name, if the sweep has one."""
+        return next((stage for stage in self.sweep.stages if stage.name == name), None)
+
+
+def read(sweep: SweepRecord) -> ReportData:
+    """Read the files that `sweep` points to and put them beside it.
+
+    Files that are not there (the report may be made on another machine) leave a reason behind,
+    not an error.
+    """
+    trials = tuple(
+        Trial(stage=stage.name, slot=slot) for stage in sweep.stages for slot in stage.slots
+    )
+    objective = MAP50 if sweep.spec.get("objective") == MAP50.key else MAP50_95
+    scored = [
+        (score, trial)
+        for trial in trials
+        if trial.stage == SEARCH and (score := trial.score(objective)) is not None
+    ]
+    return ReportData(
+        sweep=sweep,
+        objective=objective,
+        space={
+            name: Parameter.model_validate(parameter)
+            for name, parameter in sweep.spec["search"]["space"].items()
+        },
+        trials=trials,
+        best=max(scored, key=lambda pair: pair[0])[1] if scored else None,
+        retrained=tuple(
+            _run(trial)
+            for label in (BASELINE, BEST)
+            for trial in trials
+            if trial.stage == RETRAIN and trial.slot.label == label
+        ),
+        dataset=_dataset(sweep.dataset),
+    )
+
+
+def _run(trial: Trial) -> Run:
+    if trial.state is not SlotState.COMPLETE:
+        why = f" ({trial.reason})" if trial.reason else ""
+        return Run(trial=trial, evaluation=None, missing=f"its training is {trial.state}{why}")
+    found: Any = trial.result.get("evaluation")
+    if found is None:
+        return Run(trial=trial, evaluation=None, missing="its training wrote no evaluation")
+    path = Path(found)
+    try:
+        evaluation = Evaluation.load(path).model_copy(
+            update={"predictions": path.parent / PREDICTIONS}
+        )
+    except OSError as error:
+        missing = f"{path.name} cannot be read here ({error.strerror})"
+        return Run(trial=trial, evaluation=None, missing=missing)
+    except ValidationError:
+        missing = f"{path.name} is not an evaluation of this version"
+        return Run(trial=trial, evaluation=None, missing=missing)
+    return Run(trial=trial, evaluation=evaluation, missing="")
+
+
+def _dataset(path: str) -> PreparedDataset | None:
+    if not path:  # a sweep with a trainer of its own may go without
+        return None
+    try:
+        return PreparedDataset.load(Path(path))
+    except InputError:
+        return None

@@ -1,0 +1,77 @@
+"""The report as one HTML file that opens without a network."""
+
+import os
+from pathlib import Path
+
+from storage.records import SweepRecord
+from sweep.layout import REPORT_PAGE
+from sweep.report.data import ReportData, read
+from sweep.report.document import document
+from sweep.report.model_sections import gallery_section, judgement_section, retrain_section
+from sweep.report.record_sections import provenance_section, trial_section, verdict_section
+from sweep.report.search_sections import curve_section, heatmap_section, importance_section
+from sweep.report.tables import csv_tables, write
+
+TABLES = "tables"
+ANCHORS = {
+    "verdict": "Result",
+    "heatmaps": "Settings",
+    "curves": "Curves",
+    "importance": "Importance",
+    "retraining": "Retraining",
+    "test": "Test",
+    "gallery": "Pictures",
+    "trials": "Trials",
+    "provenance": "Provenance",
+}
+"""Key of each section, and what the bar at the top calls it."""
+
+
+def build_report(sweep: SweepRecord, out: Path) -> Path:
+    """Write `report.html` and the CSV tables below `out`; return the page's path.
+
+    A sweep that is not finished gets a report that says what is missing. Files that the record
+    points to and that are not here (another machine's) leave a gap with its reason.
+    """
+    data = read(sweep)
+    write(csv_tables(data), out / TABLES)
+    path = out / REPORT_PAGE
+    temporary = out / f"{REPORT_PAGE}.{os.getpid()}.tmp"
+    temporary.write_text(page(data), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def page(data: ReportData) -> str:
+    """Return the whole page."""
+    sections = [
+        verdict_section(data),
+        heatmap_section(data),
+        curve_section(data),
+        importance_section(data),
+        retrain_section(data),
+        judgement_section(data),
+        gallery_section(data),
+        trial_section(data),
+        provenance_section(data),
+    ]
+    return document(
+        kind="sweep report",
+        title=data.sweep.name,
+        subtitle=_progress(data),
+        anchors=ANCHORS.items(),
+        sections=sections,
+    )
+
+
+def _progress(data: ReportData) -> str:
+    """Return how far the sweep is: `search 45 of 45 trials, retrain 1 of 2`."""
+    stages = []
+    for stage in data.sweep.stages:
+        settled = sum(slot.state.final for slot in stage.slots)
+        stages.append(
+            f"{stage.name}: {settled} of {len(stage.slots)} trials settled"
+            if stage.slots
+            else f"{stage.name}: not begun"
+        )
+    return f"{data.sweep.state.value.capitalize()}. " + "; ".join(stages)

@@ -1,0 +1,116 @@
+"""What came out, in sentences that claim no more than was measured."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from storage.records import SlotState
+from sweep.report.comparison import Comparison, Pair, Score, comparison
+from sweep.report.data import ReportData
+from sweep.report.trials import MAP50, MAP50_95, settings
+from sweep.stages import BASELINE, BEST, RETRAIN, SEARCH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The head of the report, in plain text."""
+
+    title: str
+    headline: str
+    """The best setting."""
+    search: str
+    """How it was found."""
+    test: str
+    """What the retrained models came to on the test split, or why that is not known."""
+    caveats: tuple[str, ...]
+    """What a reader must know before relying on it."""
+    scores: tuple[Score, ...]
+    """mAP50 and mAP50-95 of baseline and best by both judges; empty without an evaluation."""
+
+
+def verdict(data: ReportData) -> Verdict:
+    """Sum a sweep up."""
+    compared = comparison(data.judged)
+    waiting = any(not trial.state.final for trial in data.search)
+    return Verdict(
+        title="Best setting so far" if data.best and waiting else "Best setting",
+        headline="No trial has completed yet"
+        if data.best is None
+        else settings(data.best.params) or "The fixed settings",
+        search=_search(data),
+        test=_test(data, compared),
+        caveats=_caveats(data, compared),
+        scores=()
+        if compared is None
+        else tuple(
+            score for score in compared.scores if score.name in (MAP50.title, MAP50_95.title)
+        ),
+    )
+
+
+def _search(data: ReportData) -> str:
+    stage, best = data.stage(SEARCH), data.best
+    if stage is None or best is None:
+        return f"The search has {len(data.search)} trials."
+    complete = sum(trial.state is SlotState.COMPLETE for trial in data.search)
+    return (
+        f"Highest {data.objective.title} of {complete} completed trials (trial {best.name}): "
+        f"{MAP50.title} {best.score(MAP50):.3f} and {MAP50_95.title} {best.score(MAP50_95):.3f} on "
+        f"the validation split, at epoch {best.result['best_epoch']} of {stage.epochs}."
+    )
+
+
+def _test(data: ReportData, compared: Comparison | None) -> str:
+    stage = data.stage(RETRAIN)
+    if stage is None:
+        return "This sweep retrains nothing, so nothing was judged on the test split."
+    if not stage.slots:
+        return "Baseline and best setting are retrained when the search is done."
+    gaps = [
+        f"{label}: {'its training has not begun' if run is None else run.missing}"
+        for label in (BASELINE, BEST)
+        if (run := data.run(label)) is None or run.evaluation is None
+    ]
+    if gaps or compared is None:
+        return "There is no comparison on the test split: " + "; ".join(gaps) + "."
+    baseline = data.run(BASELINE)
+    against = "" if baseline is None else f" ({settings(baseline.trial.params)})"
+    objective = next(score for score in compared.scores if score.name == data.objective.title)
+    return (
+        f"Retrained for {stage.epochs} epochs and judged on the {compared.split} split "
+        f"({compared.images} images), the best setting {_outcome(objective.pair)} "
+        f"the baseline{against} in {data.objective.title}."
+    )
+
+
+def _outcome(pair: Pair) -> str:
+    difference = pair.difference or 0.0
+    if round(difference, 3) == 0:
+        return "equals"
+    how = "above" if difference > 0 else "below"
+    return f"is {abs(difference):.3f} {how}"
+
+
+def _caveats(data: ReportData, compared: Comparison | None) -> tuple[str, ...]:
+    found = []
+    total = len(data.search)
+    states = Counter(trial.state for trial in data.search)
+    waiting = states[SlotState.QUEUED] + states[SlotState.RUNNING]
+    if waiting:
+        found.append(
+            f"The search is not finished: {total - waiting} of {total} trials are settled, "
+            "so the best setting may change."
+        )
+    without = [
+        f"{states[state]} {state}"
+        for state in (SlotState.PRUNED, SlotState.FAILED, SlotState.CANCELLED)
+        if states[state]
+    ]
+    if without:
+        found.append(f"Without a score: {', '.join(without)} of {total} search trials.")
+    if compared is not None and len(data.judged) == 2:
+        found.append(
+            f"Baseline and best are one training run each (seed {data.sweep.spec.get('seed', 0)}) "
+            f"on {compared.images} images: the difference carries the chance of both runs and of "
+            "the choice of images, and no interval is given for it."
+        )
+    return tuple(found)

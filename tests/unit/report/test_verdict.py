@@ -1,0 +1,62 @@
+from storage.records import SlotState
+from sweep.report.data import read
+from sweep.report.verdict import verdict
+from tests.factories import BASELINE, BEST, grid, make_retrain, make_search, make_slot, make_sweep
+
+
+def test_a_finished_sweep(whole):
+    found = verdict(whole)
+
+    assert found.title == "Best setting"
+    assert found.headline == "AdamW, lr0 0.005, beta1 0.5"
+    assert found.search == (
+        "Highest mAP50-95 of 43 completed trials (trial 34): mAP50 0.360 and mAP50-95 0.212 on "
+        "the validation split, at epoch 5 of 5."
+    )
+    assert found.test == (
+        "Retrained for 100 epochs and judged on the test split (24 images), the best setting is "
+        "0.117 above the baseline (SGD, lr0 0.1, momentum 0.937) in mAP50-95."
+    )
+    assert found.caveats[0] == "Without a score: 1 pruned, 1 failed of 45 search trials."
+    assert "one training run each (seed 0) on 24 images" in found.caveats[1]
+    assert [(score.name, score.judge) for score in found.scores] == [
+        ("mAP50", "Ultralytics"),
+        ("mAP50", "pycocotools"),
+        ("mAP50-95", "Ultralytics"),
+        ("mAP50-95", "pycocotools"),
+    ]
+
+
+def test_an_unfinished_search_says_so():
+    slots = [make_slot(0, grid()[0])]
+    slots += [make_slot(n, grid()[n], state=SlotState.QUEUED) for n in range(1, 45)]
+
+    found = verdict(read(make_sweep(make_search(slots), make_retrain([]))))
+
+    assert found.title == "Best setting so far"
+    assert found.test == "Baseline and best setting are retrained when the search is done."
+    assert found.caveats == (
+        "The search is not finished: 1 of 45 trials are settled, so the best setting may change.",
+    )
+    assert found.scores == ()
+
+
+def test_nothing_completed():
+    found = verdict(read(make_sweep(make_search([make_slot(0, None, state=SlotState.QUEUED)]))))
+
+    assert found.headline == "No trial has completed yet"
+    assert found.test == "This sweep retrains nothing, so nothing was judged on the test split."
+
+
+def test_a_failed_retraining_is_named_not_hidden():
+    failed = make_slot(
+        0, BASELINE, state=SlotState.FAILED, label="baseline", failure_kind="diverged", message="x"
+    )
+    running = make_slot(1, BEST, state=SlotState.RUNNING, label="best")
+
+    found = verdict(read(make_sweep(make_search(), make_retrain([failed, running]))))
+
+    assert found.test == (
+        "There is no comparison on the test split: baseline: its training is failed (diverged: x); "
+        "best: its training is running."
+    )
