@@ -1,0 +1,45 @@
+"""The command `sweep`: reads arguments, calls the rooms, turns errors into one line.
+
+Every import that costs time is made by the command that needs it.
+"""
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from storage.errors import CommandRefused, DatabaseRefused, StorageError, SweepNotFound
+from sweep.cli import files, look, steer, work
+from sweep.errors import InputError, SweepError
+
+FAILED, WRONG_INPUT = 1, 2
+
+app = typer.Typer(
+    help="Hyperparameter sweeps for object detectors: no trial lost, none done twice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for commands in (work, files, look, steer):
+    app.add_typer(commands.app)
+
+
+def main() -> None:
+    """Run the command line; exit code 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        _end(error.format_message(), WRONG_INPUT)
+    except (InputError, DatabaseRefused, SweepNotFound, CommandRefused) as error:
+        _end(str(error), WRONG_INPUT)
+    except (SweepError, StorageError) as error:
+        _end(str(error), FAILED)
+    else:
+        if code == work.INTERRUPTED:
+            _end("interrupted; run again to continue", work.INTERRUPTED)
+        sys.exit(code)
+
+
+def _end(message: str, code: int) -> None:
+    print(f"sweep: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,36 @@
+"""What commands share: opening the database, printing."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from storage.database import Database
+
+
+def open_database(url: str, *, create: bool = True) -> "Database":
+    """Open the database that the user named."""
+    from storage.database import Database
+
+    return Database.open(url, create=create)
+
+
+def new_console(*, stderr: bool = False) -> "Console":
+    """Return where to print."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def task_display(console: "Console") -> Callable[[str, int, int | None], None]:
+    """Return a function that shows how far a preparatory task is."""
+    from sweep import progress
+
+    return progress.task_display(console)
+
+
+def print_json(found: object) -> None:
+    """Print plain values for a program."""
+    print(json.dumps(found, indent=2))

@@ -1,0 +1,77 @@
+"""The commands that read a user's files: `validate`, `prepare`, `submit`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweep import layout
+from sweep.cli.console import new_console, open_database, print_json, task_display
+from sweep.cli.options import AsJson, Out, Storage, SweepFile
+
+app = typer.Typer()
+
+
+@app.command()
+def validate(file: SweepFile, as_json: AsJson = False) -> None:
+    """Check a sweep file, without images or database: what is missing, what it will cost."""
+    from sweep.cost import estimate
+
+    found = estimate(file)
+    if as_json:
+        print_json(found.as_json())
+        return
+    new_console().print(found.as_text(), soft_wrap=True)
+
+
+@app.command()
+def prepare(
+    file: Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset file.")],
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prepare a dataset: read, mend, split, and write what trainings read."""
+    from sweep.data.file import DatasetSpec
+    from sweep.data.prepare import prepare as write
+
+    console = new_console(stderr=as_json)
+    dataset = write(DatasetSpec.load(file), out or layout.PREPARED, progress=task_display(console))
+    if as_json:
+        print(json.dumps({"path": str(dataset.path), "fingerprint": dataset.fingerprint}))
+        return
+    for split, images in dataset.images_per_split.items():
+        console.print(f"{split}: {images} images, {dataset.boxes_per_split[split]} boxes")
+    counts = json.loads(dataset.report.read_text())["boxes_per_class"]
+    for name in dataset.classes:
+        totals = ", ".join(f"{split} {counts[split][name]}" for split in counts)
+        console.print(f"{name}: {totals} boxes", soft_wrap=True, markup=False)
+    console.print(str(dataset.path), soft_wrap=True, markup=False)
+    console.print(f"{dataset.preview} shows it", soft_wrap=True, markup=False)
+
+
+@app.command()
+def submit(
+    file: SweepFile,
+    storage: Storage = layout.DEFAULT_STORAGE,
+    priority: Annotated[
+        int | None, typer.Option(help="Workers take the sweep with the highest first; default 0.")
+    ] = None,
+) -> None:
+    """Queue a sweep for workers; the same file again changes only its priority."""
+    from sweep.submit import load
+    from sweep.submit import submit as queue
+
+    spec = load(file)  # first: a wrong file must not leave a new database behind
+    database, console, name = open_database(storage), new_console(), spec.name
+    submitted = queue(database, spec, file, progress=task_display(console))
+    if priority is not None:
+        from storage import commands
+
+        commands.set_priority(database.engine, name, priority)
+    if submitted.done:
+        console.print(f"{name} is done; `sweep report {name}` shows it")
+    elif submitted.new:
+        console.print(f"{name} is queued; `sweep worker {name}` works on it")
+    else:
+        console.print(f"{name} was queued before; nothing changed")

@@ -1,0 +1,116 @@
+"""The commands that steer sweeps and look after their database."""
+
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from storage.errors import DatabaseGone
+from storage.records import SweepState
+from sweep import layout
+from sweep.cli.options import Storage, SweepName
+from sweep.errors import SweepError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+WATCH_S = 1.0
+
+app = typer.Typer(no_args_is_help=True)
+db = typer.Typer(help="The schema of the database.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+
+@app.command()
+def pause(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+    """Let workers end their epochs and give their trials back, until `sweep resume`."""
+    from storage import commands
+
+    commands.pause(_engine(storage), name)
+    print(f"{name} is paused; `sweep resume {name}` continues it")
+
+
+@app.command()
+def resume(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+    """Continue a paused sweep."""
+    from storage import commands
+
+    commands.resume(_engine(storage), name)
+    print(f"{name} is active")
+
+
+@app.command()
+def cancel(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+    """End a sweep for good; what is complete stays."""
+    from storage import commands
+
+    commands.cancel(_engine(storage), name)
+    print(f"{name} is cancelled; running trials end after their epoch")
+
+
+@app.command()
+def watch(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+    """Show a sweep's state until it has ended (Ctrl-C ends the watching, not the sweep)."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from storage import progress
+    from sweep import status
+
+    engine = _engine(storage)
+    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+        while True:
+            try:
+                found = progress.read(engine, name)
+            except DatabaseGone:
+                live.update("the database does not answer; waiting for it", refresh=True)
+            else:
+                live.update(status.as_table(found), refresh=True)
+                if found.state in (SweepState.DONE, SweepState.CANCELLED):
+                    return
+            engine.dispose()
+            time.sleep(WATCH_S)
+
+
+@db.command()
+def check(storage: Storage = layout.DEFAULT_STORAGE) -> None:
+    """Say whether the tables fit this program; exit code 1 when they do not."""
+    from storage import schema
+    from storage.engine import connectable_engine, unopened
+
+    engine = connectable_engine(storage, create=False)
+    try:
+        found = schema.look(engine)
+    except DatabaseGone as error:
+        raise unopened(storage, error) from error
+    if found.current:
+        print(f"the tables are at revision {found.found}, as this program needs them")
+    elif not found.known:
+        raise SweepError(
+            f"the tables are at {found.found}, newer than this program's {schema.HEAD}"
+        )
+    else:
+        raise SweepError(
+            f"the tables are at {found.found or 'no revision'}, this program needs {schema.HEAD}; "
+            "run `sweep db upgrade`"
+        )
+
+
+@db.command()
+def upgrade(storage: Storage = layout.DEFAULT_STORAGE) -> None:
+    """Bring the tables to this program's revision; stop all workers first."""
+    from storage import schema
+    from storage.engine import connectable_engine, unopened
+
+    engine = connectable_engine(storage)
+    try:
+        schema.upgrade(engine)
+    except DatabaseGone as error:
+        raise unopened(storage, error) from error
+    print(f"the tables are at revision {schema.HEAD}")
+
+
+def _engine(storage: str) -> "Engine":
+    from storage.engine import open_engine
+
+    return open_engine(storage, create=False)
