@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+
+from tests.ports import free_port
 
 _READY_WITHIN_S = 30.0
 _POLL_S = 0.05
@@ -37,7 +38,7 @@ class Postgres:
         if self._user is not None:
             os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
         self._settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""} | settings
-        self._port = _free_port()
+        self._port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
         subprocess.run(
             [self._programs / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "-N"],
@@ -124,9 +125,3 @@ class Postgres:
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[arg-type]
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -15,16 +15,16 @@ pytestmark = pytest.mark.slow
 def test_idle_workers_and_trainings_hold_no_connection(sweep: Command, postgres: Postgres) -> None:
     name = f"connections_{os.getpid()}"
     url = postgres.create_database(name)
-    content = sweep_file(train={"seconds_per_epoch": 3.0})
-    content["search"] |= {"epochs": 2, "space": {"lr0": [0.1, 0.01]}}
+    content = sweep_file(train={"seconds_per_epoch": 2.5})
+    content["search"] |= {"epochs": 3, "space": {"lr0": [0.1, 0.01]}}
     assert sweep("submit", sweep.write("one.yaml", content), "--storage", url).code == 0
     workers = [started_worker(sweep, url) for _ in range(3)]  # one of them has nothing to do
     try:
+        wait_until(lambda: len(read(url).workers) == 3, workers[0])
         wait_until(lambda: running(url) == 2, workers[0])
         wait_until(lambda: postgres.connections(name) == 0, workers[0])
         states = [slot.state for slot in read(url).stages[0].slots]
         assert states == [SlotState.RUNNING] * 2
-        assert len(read(url).workers) == 3
         wait_until(lambda: read(url).state == "done", workers[0])
         wait_until(lambda: postgres.connections(name) == 0, workers[0])
         assert all(worker.poll() is None for worker in workers)

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.command import Command
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 pytest.importorskip(
@@ -26,12 +26,6 @@ CONTENT: dict[str, Any] = {
     "search": {"epochs": 2, "space": {"lr0": [0.1, 0.01], "momentum": [0.9]}},
     "retrain": {"epochs": 3, "baseline": {"lr0": 0.1}},
 }
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

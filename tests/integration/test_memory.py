@@ -47,9 +47,11 @@ def test_twenty_trials_in_one_worker_leave_its_memory_as_it_was(sweep: Command) 
     worker = sweep.start("worker", "leak", "--drain")
     memory = memory_by_trials_done(sweep, worker)
     assert worker.wait() == 0, worker.communicate()
-    assert set(memory) >= {SETTLED_AFTER, TRIALS - 1}
+    settled = min(trials for trials in memory if trials >= SETTLED_AFTER)
+    last = max(trials for trials in memory if trials < TRIALS)
+    assert last - settled > TRIALS / 2
     for name in ("worker", "server"):
-        grown_mb = (memory[TRIALS - 1][name] - memory[SETTLED_AFTER][name]) / 1e6
+        grown_mb = (memory[last][name] - memory[settled][name]) / 1e6
         assert grown_mb < MOST_MB, {trials: found[name] for trials, found in memory.items()}
 
 
@@ -69,8 +71,8 @@ def memory_by_trials_done(
             for server in process.children():
                 if "forkserver" in " ".join(server.cmdline()):
                     most["server"] = max(most["server"], server.memory_info().rss)
-        except psutil.NoSuchProcess:
-            break
+        except psutil.NoSuchProcess:  # it is ending
+            continue
         time.sleep(0.05)
     engine.dispose()
     return found

@@ -90,10 +90,10 @@ def gone(pid: int) -> bool:
         return True
 
 
-def wait_until(true: Callable[[], bool], what: str, within_s: float = 5) -> None:
-    end = time.monotonic() + within_s
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 30
     while not true():
-        assert time.monotonic() < end, f"not within {within_s} s: {what}"
+        assert time.monotonic() < end, f"not within 30 s: {what}"
         time.sleep(0.02)
 
 
@@ -351,7 +351,7 @@ def test_a_training_dies_with_the_server_that_forked_it(tmp_path: Path) -> None:
     try:
         assert supervisor.stdout is not None
         pid, server = map(int, supervisor.stdout.readline().split())
-        wait_until((tmp_path / "run" / child.LOG).exists, "the training begins", 30)
+        wait_until((tmp_path / "run" / child.LOG).exists, "the training begins")
         os.kill(server, signal.SIGKILL)
         wait_until_gone(pid)
     finally:
