@@ -28,13 +28,12 @@ import optuna
 from sqlalchemy import func, select
 
 from bench.simulated_worker import Found, Office, Worker, spec_of
-from storage import sweeps
 from storage.database import Database
 from storage.engine import connectable_engine, reading
 from storage.errors import LeaseLost
-from storage.stages import NewSlot, NewStage
 from storage.tables import slots
 from tests.postgres import Postgres
+from tests.submission import submit
 
 EPOCH_S = 60.0
 PROCESSES = 4
@@ -120,26 +119,8 @@ def _measure(server: Postgres, pruner: str, workers: int, seconds: float) -> flo
 def _submit(url: str, pruner: str, budget: int) -> None:
     """Queue a sweep; where it has a pruner, finish the first trials."""
     database, spec = Database.open(url), spec_of(pruner)
-    study = f"{pruner}/search"
-    stage = NewStage(
-        name="search",
-        study=study,
-        epochs=spec.search.epochs,
-        slots=[NewSlot(params={"lr0": 1 / (number + 1)}) for number in range(budget)],
-    )
-    sweeps.create(
-        database.engine,
-        name=pruner,
-        spec={},
-        spec_hash="",
-        dataset=None,
-        fingerprint="",
-        runs=Path("runs"),
-        model="",
-        model_sha256=None,
-        new_stages=[stage],
-    )
-    database.studies.ensure(study, metric=spec.objective, attributes={})
+    submit(database.engine, pruner, budget, epochs=spec.search.epochs)
+    database.studies.ensure(f"{pruner}/search", metric=spec.objective, attributes={})
     if pruner != "none":
         worker = Worker(Office(url), pruner, "before", Found())
         for _ in range(FINISHED):

@@ -15,17 +15,16 @@ sys.path[0] = str(Path(__file__).parents[1])
 
 import argparse
 import multiprocessing
+import os
 import time
 from statistics import median
 
 import optuna
-from optuna.distributions import FloatDistribution
 
-from storage import sweeps
+from bench.simulated_worker import claimed, make_ready
 from storage.database import Database
-from storage.identity import ProcessIdentity
-from storage.stages import NewSlot, NewStage
 from tests.postgres import Postgres
+from tests.submission import submit
 
 CALLS = 40
 """Claims, or asks, of each worker."""
@@ -59,25 +58,8 @@ def main() -> None:
 def _submit(url: str, budget: int) -> float:
     """Queue a sweep; return the seconds it took."""
     database = Database.open(url)
-    stage = NewStage(
-        name="search",
-        study="one/search",
-        epochs=5,
-        slots=[NewSlot(params={"lr0": 1 / (number + 1)}) for number in range(budget)],
-    )
     began = time.perf_counter()
-    sweeps.create(
-        database.engine,
-        name="one",
-        spec={},
-        spec_hash="",
-        dataset=None,
-        fingerprint="",
-        runs=Path("runs"),
-        model="",
-        model_sha256=None,
-        new_stages=[stage],
-    )
+    submit(database.engine, budget=budget)
     seconds = time.perf_counter() - began
     database.studies.ensure("one/search", metric="map50", attributes={})
     database.rest()
@@ -93,28 +75,17 @@ def _claims(url: str, workers: int) -> tuple[float, float]:
 
 
 def _claim(url: str) -> list[tuple[float, float]]:
-    database, me = Database.open(url), ProcessIdentity.current()
+    database, name = Database.open(url), f"worker-{os.getpid()}"
     database.studies.ensure("one/search", metric="map50", attributes={})
     times = []
     for number in range(CALLS):
         began = time.perf_counter()
-        lease = database.queue.claim(f"worker-{me.pid}", me)
-        claimed = time.perf_counter()
-        if lease is None:
-            raise RuntimeError("the budget is too small for so many workers")
-        trial_id, trial_number, params = database.studies.start_trial(
-            "one/search",
-            slot=lease.slot.id,
-            known=None,
-            begun_before=False,
-            params=lease.slot.params,
-            distributions={"lr0": FloatDistribution(0, 1)},
-            suggest=lambda _trial: {},
-            sampler=optuna.samplers.RandomSampler(),
-        )
-        database.queue.record_trial(lease, trial_id=trial_id, number=trial_number, params=params)
+        lease = claimed(database, name)
+        was_claimed = time.perf_counter()
+        make_ready(database, "one/search", lease)
+        was_ready = time.perf_counter()
         if number > 0:  # the first opens connections
-            times.append((claimed - began, time.perf_counter() - began))
+            times.append((was_claimed - began, was_ready - began))
     return times
 
 

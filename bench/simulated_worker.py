@@ -1,4 +1,4 @@
-"""What a worker says to the database, without a training; for `bench/load.py`."""
+"""What a worker says to the database, without a training."""
 
 import copy
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from storage.identity import ProcessIdentity
 from storage.optuna_storage import open_storage, use_engine
 from storage.queue import Queue
 from storage.records import SlotState
+from storage.slots import Lease
 from storage.studies import Studies
 from sweep.journal import Journal
 from sweep.patience import Patience
@@ -44,6 +45,30 @@ def spec_of(pruner: str) -> SweepSpec:
             "search": {"epochs": 1000, "pruner": pruner, "space": {"lr0": [0.01]}},
         }
     )
+
+
+def claimed(database: Database, worker: str) -> Lease:
+    """Claim a slot."""
+    lease = database.queue.claim(worker, ProcessIdentity.current())
+    if lease is None:
+        raise RuntimeError("the budget is too small for so many workers")
+    return lease
+
+
+def make_ready(database: Database, study: str, lease: Lease) -> int:
+    """Begin the Optuna trial of a claimed slot and note it there; return the trial's id."""
+    trial_id, number, params = database.studies.start_trial(
+        study,
+        slot=lease.slot.id,
+        known=None,
+        begun_before=False,
+        params=lease.slot.params,
+        distributions={"lr0": FloatDistribution(0, 1)},
+        suggest=lambda _trial: {},
+        sampler=optuna.samplers.RandomSampler(),
+    )
+    database.queue.record_trial(lease, trial_id=trial_id, number=number, params=params)
+    return trial_id
 
 
 class Office:
@@ -92,21 +117,8 @@ class Worker:
 
     def claim(self) -> None:
         """Claim a trial and make it ready."""
-        queue = self._database.queue
-        lease = queue.claim(self._name, ProcessIdentity.current())
-        if lease is None:
-            raise RuntimeError("the budget is too small for so many workers")
-        trial_id, number, params = self._database.studies.start_trial(
-            self._study,
-            slot=lease.slot.id,
-            known=None,
-            begun_before=False,
-            params=lease.slot.params,
-            distributions={"lr0": FloatDistribution(0, 1)},
-            suggest=lambda _trial: {},
-            sampler=optuna.samplers.RandomSampler(),
-        )
-        queue.record_trial(lease, trial_id=trial_id, number=number, params=params)
+        lease = claimed(self._database, self._name)
+        trial_id = make_ready(self._database, self._study, lease)
         self._lease, self._epoch = lease, 0
         self._journal = Journal(
             self._database,

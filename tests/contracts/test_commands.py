@@ -7,7 +7,8 @@ from storage import commands, overview, stages
 from storage.errors import CommandRefused
 from storage.queue import Queue
 from storage.records import SlotState, SweepState
-from tests.contracts.test_queue import ME, NOBODY, RESULT, claimed, submit
+from tests.contracts.test_queue import ME, NOBODY, RESULT, claimed
+from tests.submission import submit
 
 
 def test_a_paused_sweep_is_not_served_until_it_is_resumed(engine: Engine) -> None:

@@ -21,14 +21,14 @@ from sweep.spec import SweepSpec
 from sweep.stop import Stop
 from sweep.testing import made_up_epoch
 from sweep.training.job import Decision, EpochReport
-from tests.contracts.test_queue import submit
+from tests.submission import submit
 
 EPOCHS = 5
 SPEC = SweepSpec.model_validate(
     {
         "name": "one",
         "trainer": "sweep.testing:instant_trainer",
-        "search": {"epochs": EPOCHS, "space": {"lr0": [0.0]}},
+        "search": {"epochs": EPOCHS, "space": {"lr0": [1.0]}},
     }
 )
 
@@ -54,7 +54,7 @@ def attempt(database: Database, tmp_path: Path) -> Callable[[], tuple[Lease, Jou
             known=lease.slot.trial_id,
             begun_before=False,
             params=lease.slot.params,
-            distributions={"lr0": optuna.distributions.CategoricalDistribution([0.0])},
+            distributions={"lr0": optuna.distributions.CategoricalDistribution([1.0])},
             suggest=lambda _: {},
             sampler=optuna.samplers.RandomSampler(),
         )

@@ -10,7 +10,8 @@ from storage.errors import SweepNotFound
 from storage.queue import Queue
 from storage.records import SlotState, StageState, SweepState
 from storage.slots import Lease
-from tests.contracts.test_queue import RESULT, claimed, submit
+from tests.contracts.test_queue import RESULT, claimed
+from tests.submission import submit
 
 BUDGET = 8
 

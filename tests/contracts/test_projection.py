@@ -12,7 +12,7 @@ from storage.queue import Queue
 from storage.records import SlotState
 from storage.slots import Settled
 from storage.studies import Studies
-from tests.contracts.test_queue import submit
+from tests.submission import submit
 
 RESULT = {
     "map50": 0.5,
@@ -38,7 +38,7 @@ def settled_slot(engine: Engine, studies: Studies) -> Settled:
         known=None,
         begun_before=False,
         params=lease.slot.params,
-        distributions={"lr0": optuna.distributions.CategoricalDistribution([0.0])},
+        distributions={"lr0": optuna.distributions.CategoricalDistribution([1.0])},
         suggest=lambda _: {},
         sampler=optuna.samplers.RandomSampler(),
     )

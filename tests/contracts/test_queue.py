@@ -1,7 +1,6 @@
 """What every database behind the queue must keep to."""
 
 import multiprocessing
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, update
@@ -15,35 +14,11 @@ from storage.records import SlotState, StageState, SweepState
 from storage.slots import Lease
 from storage.stages import NewSlot, NewStage
 from storage.tables import slots
+from tests.submission import submit
 
 ME = ProcessIdentity.current()
 NOBODY = ProcessIdentity(host="elsewhere", boot_id="x", pid_namespace="y", pid=1, started_at=0.0)
 RESULT = {"map50": 0.5, "map50_95": 0.3}
-
-
-def submit(engine: Engine, name: str = "one", budget: int = 3, *, retrain: bool = False) -> bool:
-    planned = [
-        NewStage(
-            name="search",
-            study=f"{name}/search",
-            epochs=2,
-            slots=[NewSlot(params={"lr0": number / 10}) for number in range(budget)],
-        )
-    ]
-    if retrain:
-        planned.append(NewStage(name="retrain", study=f"{name}/retrain", epochs=9))
-    return sweeps.create(
-        engine,
-        name=name,
-        spec={"name": name},
-        spec_hash="0",
-        dataset=None,
-        fingerprint="",
-        runs=Path("runs"),
-        model="yolov8n.yaml",
-        model_sha256=None,
-        new_stages=planned,
-    )
 
 
 class Clock:
@@ -73,7 +48,7 @@ def test_the_budget_is_there_whole_and_once(engine: Engine) -> None:
     assert submit(engine, budget=5)
     assert not submit(engine, budget=7)
     (stage,) = overview.read(engine, "one").stages
-    assert [slot.params for slot in stage.slots] == [{"lr0": n / 10} for n in range(5)]
+    assert [slot.params for slot in stage.slots] == [{"lr0": 1 / (n + 1)} for n in range(5)]
     assert {slot.state for slot in stage.slots} == {SlotState.QUEUED}
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from storage import stages, sweeps
+from storage import stages
 from storage.engine import open_engine, reading
 from storage.errors import LeaseLost
 from storage.identity import ProcessIdentity
 from storage.queue import Queue
 from storage.records import SlotState
-from storage.stages import NewSlot, NewStage
 from storage.tables import attempts, slots
+from tests.submission import submit
 
 _RESULT = {"map50": 0.5, "map50_95": 0.3}
 _PAUSE_S = 0.02
@@ -45,7 +45,8 @@ def attack(url: str, folder: Path, *, processes: int, budget: int, kills: int, s
         AssertionError: If a slot was not settled exactly once, or a worker ended with an error.
     """
     engine = open_engine(url)
-    stage_id = _submit(engine, budget)
+    assert submit(engine, budget=budget, epochs=1)
+    ((stage_id, _),) = stages.open_stages(engine, "one")
     engine.dispose()
     chance = random.Random(seed)
     working = [_start(url, stage_id, folder) for _ in range(processes)]
@@ -66,29 +67,6 @@ def attack(url: str, folder: Path, *, processes: int, budget: int, kills: int, s
     lost = _check(engine, stage_id, folder)
     engine.dispose()
     return lost
-
-
-def _submit(engine: Engine, budget: int) -> int:
-    stage = NewStage(
-        name="search",
-        study="one/search",
-        epochs=1,
-        slots=[NewSlot(params={"lr0": number}) for number in range(budget)],
-    )
-    assert sweeps.create(
-        engine,
-        name="one",
-        spec={},
-        spec_hash="",
-        dataset=None,
-        fingerprint="",
-        runs=Path("runs"),
-        model="",
-        model_sha256=None,
-        new_stages=[stage],
-    )
-    ((stage_id, _),) = stages.open_stages(engine, "one")
-    return stage_id
 
 
 def _start(url: str, stage_id: int, folder: Path) -> ForkServerProcess:
