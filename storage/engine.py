@@ -73,12 +73,22 @@ def connectable_engine(url: str, *, create: bool = True) -> Engine:
             there is none.
     """
     parsed = _parse(url)
-    if not create and is_sqlite(url) and not Path(str(parsed.database)).exists():
+    if not create and is_missing(url):
         raise DatabaseRefused(
             f"--storage: {parsed.database} does not exist; "
             "name the database of your sweeps (or set SWEEP_STORAGE), or submit one first"
         )
     return _connectable(parsed)
+
+
+def is_missing(url: str) -> bool:
+    """Whether the URL names an SQLite file that is not there yet.
+
+    Raises:
+        DatabaseRefused: If it names no database that can serve.
+    """
+    parsed = _parse(url)
+    return is_sqlite(url) and not Path(str(parsed.database)).exists()
 
 
 def unopened(url: str, error: Exception) -> DatabaseRefused:

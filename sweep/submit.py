@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from storage import sweeps
 from storage.database import Database
+from storage.engine import is_missing
 from storage.errors import SweepNotFound
 from storage.records import SweepState
 from sweep import layout
@@ -28,6 +29,7 @@ Progress = Callable[[str, int, int | None], None]
 class Submitted:
     """A sweep that is queued now."""
 
+    database: Database
     new: bool
     """Whether it was not there before."""
     done: bool
@@ -48,29 +50,28 @@ def load(file: Path) -> SweepSpec:
     return spec
 
 
-def submit(database: Database, spec: SweepSpec, file: Path, *, progress: Progress) -> Submitted:
+def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> Submitted:
     """Queue a sweep; the same one again changes nothing.
 
-    Prepares the dataset and fetches the weights where they are missing.
+    Prepares the dataset and fetches the weights where they are missing. A database that is not
+    there yet is made last, so that wrong input leaves none behind.
 
     Args:
-        database: Where to.
+        storage: The URL of the database.
         spec: What `load` read.
         file: What it was read from.
         progress: Told how far it is.
 
     Raises:
         InputError: If something the file names is wrong, or it differs from the sweep of this name.
+        DatabaseRefused: If the database cannot serve.
     """
-    engine = database.engine
-    try:
-        earlier = sweeps.get(engine, spec.name)
-    except SweepNotFound:
-        earlier = None
-    if earlier is not None:
+    database = None if is_missing(storage) else Database.open(storage)
+    earlier = None if database is None else _earlier(database, spec.name)
+    if database is not None and earlier is not None:
         _refuse_changes(file, spec, earlier)
         if earlier.state in (SweepState.DONE, SweepState.CANCELLED):
-            return Submitted(new=False, done=True)
+            return Submitted(database=database, new=False, done=True)
     model = _resolved_model(spec, file, earlier, progress)
     dataset = _prepared(spec, file, progress)
     fingerprint = "" if dataset is None else dataset.fingerprint
@@ -79,10 +80,11 @@ def submit(database: Database, spec: SweepSpec, file: Path, *, progress: Progres
             f"{file}: dataset: fingerprint is {fingerprint[:12]}, but sweep '{spec.name}' began "
             f"on {earlier.fingerprint[:12]}; put the data back, or give the sweep another `name`"
         )
+    database = database or Database.open(storage)
     if earlier is not None:
-        return Submitted(new=False, done=False)
+        return Submitted(database=database, new=False, done=False)
     new = sweeps.create(
-        engine,
+        database.engine,
         name=spec.name,
         spec=spec.to_json(),
         spec_hash=spec.hash(),
@@ -93,11 +95,18 @@ def submit(database: Database, spec: SweepSpec, file: Path, *, progress: Progres
         model_sha256=model.sha256,
         new_stages=planned_stages(spec),
     )
-    submission = sweeps.get(engine, spec.name)
+    submission = sweeps.get(database.engine, spec.name)
     if not new:  # another process submitted this name meanwhile
         _refuse_changes(file, spec, submission)
     ensure_study(database, submission, study_name(spec.name, SEARCH), spec)
-    return Submitted(new=new, done=False)
+    return Submitted(database=database, new=new, done=False)
+
+
+def _earlier(database: Database, name: str) -> sweeps.Submission | None:
+    try:
+        return sweeps.get(database.engine, name)
+    except SweepNotFound:
+        return None
 
 
 def _refuse_changes(file: Path, spec: SweepSpec, earlier: sweeps.Submission) -> None:

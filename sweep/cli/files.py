@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sweep import layout
-from sweep.cli.console import new_console, open_database, print_json, task_display
+from sweep.cli.console import new_console, print_json, task_display
 from sweep.cli.options import AsJson, Out, Storage, SweepFile
 
 app = typer.Typer()
@@ -62,13 +62,13 @@ def submit(
     from sweep.submit import load
     from sweep.submit import submit as queue
 
-    spec = load(file)  # first: a wrong file must not leave a new database behind
-    database, console, name = open_database(storage), new_console(), spec.name
-    submitted = queue(database, spec, file, progress=task_display(console))
+    spec, console = load(file), new_console()
+    name = spec.name
+    submitted = queue(storage, spec, file, progress=task_display(console))
     if priority is not None:
         from storage import commands
 
-        commands.set_priority(database.engine, name, priority)
+        commands.set_priority(submitted.database.engine, name, priority)
     if submitted.done:
         console.print(f"{name} is done; `sweep report {name}` shows it")
     elif submitted.new:

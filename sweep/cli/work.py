@@ -40,13 +40,12 @@ def run(
     from sweep.submit import load
     from sweep.submit import submit as queue
 
-    spec = load(file)  # first: a wrong file must not leave a new database behind
+    spec, console = load(file), new_console()
     devices = choose_devices(device, per_gpu=per_gpu, workers=workers)
-    database, console, name = open_database(storage), new_console(), spec.name
-    submitted = queue(database, spec, file, progress=task_display(console))
+    submitted = queue(storage, spec, file, progress=task_display(console))
     if not submitted.done:
-        _work(database, name, devices, console)
-    _finish(database, name, console, again=submitted.done)
+        _work(submitted.database, spec.name, devices, console)
+    _finish(submitted.database, spec.name, console, again=submitted.done)
 
 
 @app.command()
