@@ -11,7 +11,7 @@ import pytest
 
 from sweep import layout
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def state(epoch: int, identity: str = "job") -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sweep.training.child_process import ChildProcess
 from sweep.training.job import Decision, EpochReport, FailureKind, TrialJob
 from sweep.training.messages import Alive, Completed, EpochDone, Failed, Message, Stopped
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 MakeJob = Callable[..., TrialJob]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 IMAGES, SIZE, BOXES = 12, 32, 4
 EPOCH_BYTES = 4096 + 3 * SIZE**2 * IMAGES + (1 + 5 * BOXES) * 4 * IMAGES
@@ -98,7 +98,7 @@ def test_many_that_start_at_once_make_each_image_once(tmp_path: Path) -> None:
         made.put(mine)
 
     processes = [in_process(work) for _ in range(4)]
-    lists = [made.get(timeout=30) for _ in processes]
+    lists = [made.get(timeout=120) for _ in processes]
     for process in processes:
         process.join()
         assert process.exitcode == 0
