@@ -30,6 +30,7 @@ from sweep.training.job import (
     TrialResult,
 )
 from sweep.training.messages import Completed, EpochDone, Failed, Stopped
+from tests.trainings import next_word
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -172,7 +173,7 @@ def attempt(
         killer.start()
     try:
         while True:
-            message = child.receive(120)
+            message = next_word(child)
             if isinstance(message, EpochDone):
                 reports.append(message.report)
                 child.answer(decide(message.report))
@@ -180,12 +181,10 @@ def attempt(
                 return reports, message.result
             elif isinstance(message, Stopped):
                 return reports, message
-            elif isinstance(message, Failed):
+            else:
                 log = (job.run_folder / "train.log").read_text()
                 assert child.exitcode == -9, f"{message}\n{log}"
                 return reports, child.exitcode
-            else:
-                assert message is not None
     finally:
         killer.cancel()
         child.kill()
@@ -398,7 +397,7 @@ def test_a_killed_training_leaves_no_loader_process(job: Callable[..., TrialJob]
 
     child = ChildProcess.start(job("leaves-none", PARAMS["SGD"], workers=2))
     try:
-        while not isinstance(message := child.receive(120), Failed):
+        while not isinstance(message := next_word(child), Failed):
             assert isinstance(message, EpochDone)
             helpers.extend(psutil.Process(child.pid).children(recursive=True))
             os.kill(child.pid, signal.SIGKILL)

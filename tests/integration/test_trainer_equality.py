@@ -20,7 +20,8 @@ from sweep.data.prepared import PreparedDataset
 from sweep.training.child_process import ChildProcess
 from sweep.training.forkserver import warm_up
 from sweep.training.job import Decision, EpochReport, TrialJob, TrialResult
-from sweep.training.messages import Completed, EpochDone, Failed
+from sweep.training.messages import Completed, EpochDone
+from tests.trainings import next_word
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -125,14 +126,14 @@ def train_trial(job: TrialJob) -> tuple[list[EpochReport], TrialResult]:
     reports = []
     try:
         while True:
-            message = child.receive(120)
+            message = next_word(child)
             if isinstance(message, EpochDone):
                 reports.append(message.report)
                 child.answer(Decision.CONTINUE)
             elif isinstance(message, Completed):
                 return reports, message.result
             else:
-                assert message is not None and not isinstance(message, Failed), message
+                pytest.fail(str(message))
     finally:
         child.kill()
 

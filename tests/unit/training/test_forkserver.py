@@ -43,6 +43,7 @@ import psutil
 from sweep.training import forkserver
 from sweep.training.child_process import ChildProcess
 from sweep.training.job import TrialJob
+from sweep.training.messages import Alive
 
 before = dict(os.environ)
 forkserver.warm_up("ultralytics")
@@ -52,7 +53,8 @@ job = TrialJob(
 )
 process = ChildProcess.start(job)
 (server,) = (found for found in psutil.Process().children() if "forkserver" in found.cmdline()[-1])
-found = process.receive(60)
+while isinstance(found := process.receive(60), Alive):
+    pass
 print(json.dumps({
     "server_threads": server.num_threads(),
     "child": json.loads(found.message.removeprefix("RuntimeError: ")),

@@ -1,0 +1,15 @@
+"""What tests do with training processes."""
+
+from sweep.training.child_process import ChildProcess
+from sweep.training.messages import Alive, Completed, EpochDone, Failed, Stopped
+
+_WITHIN_S = 120.0
+
+
+def next_word(process: ChildProcess) -> EpochDone | Completed | Stopped | Failed:
+    """Receive the next message that is more than a sign of life."""
+    while True:
+        message = process.receive(_WITHIN_S)
+        assert message is not None, f"no word within {_WITHIN_S:.0f} s"
+        if not isinstance(message, Alive):
+            return message
