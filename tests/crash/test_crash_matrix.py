@@ -12,11 +12,11 @@ from typing import Any
 import optuna
 import pytest
 
-from storage import faults, overview
-from storage.engine import open_engine
+from storage import faults
 from storage.records import SlotState, SweepRecord, SweepState
 from sweep.layout import STORAGE_VARIABLE
 from tests.command import Command, living, orphans, wait_until
+from tests.crash.workers import read
 
 pytestmark = pytest.mark.slow
 
@@ -59,14 +59,6 @@ def submitted(
     file = sweep.write("one.yaml", sweep_file(**train) | {"trainer": trainer})
     done = sweep("submit", file, "--storage", url)
     assert done.code == 0, done.err
-
-
-def read(url: str) -> SweepRecord:
-    engine = open_engine(url)
-    try:
-        return overview.read(engine, "one")
-    finally:
-        engine.dispose()
 
 
 def outcome(record: SweepRecord) -> list[tuple[SlotState, Mapping[str, Any] | None, list[str]]]:
