@@ -1,11 +1,13 @@
 """A worker holds a connection only while it has something to say."""
 
 import os
+import shutil
 
 import pytest
 
 from storage.records import SlotState
 from tests.command import Command, kill_group, wait_until
+from tests.crash import patient
 from tests.crash.workers import read, running, started_worker, sweep_file
 from tests.postgres import Postgres
 
@@ -15,8 +17,9 @@ pytestmark = pytest.mark.slow
 def test_idle_workers_and_trainings_hold_no_connection(sweep: Command, postgres: Postgres) -> None:
     name = f"connections_{os.getpid()}"
     url = postgres.create_database(name)
-    content = sweep_file(train={"seconds_per_epoch": 2.5})
-    content["search"] |= {"epochs": 3, "space": {"lr0": [0.1, 0.01]}}
+    shutil.copy(patient.__file__, sweep.folder)
+    content = sweep_file(trainer=patient.TRAINER, train={})
+    content["search"] |= {"epochs": 400, "space": {"lr0": [0.1, 0.01]}}
     assert sweep("submit", sweep.write("one.yaml", content), "--storage", url).code == 0
     workers = [started_worker(sweep, url) for _ in range(3)]  # one of them has nothing to do
     try:
@@ -25,6 +28,7 @@ def test_idle_workers_and_trainings_hold_no_connection(sweep: Command, postgres:
         wait_until(lambda: postgres.connections(name) == 0, workers[0])
         states = [slot.state for slot in read(url).stages[0].slots]
         assert states == [SlotState.RUNNING] * 2
+        (sweep.folder / patient.HURRY).touch()
         wait_until(lambda: read(url).state == "done", workers[0])
         wait_until(lambda: postgres.connections(name) == 0, workers[0])
         assert all(worker.poll() is None for worker in workers)

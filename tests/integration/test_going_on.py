@@ -303,7 +303,8 @@ def test_in_another_memory_format_and_precision_as_well(
     changes: dict[str, str], job: Callable[..., TrialJob], uninterrupted: Uninterrupted
 ) -> None:
     expected = uninterrupted("SGD", 4 * BATCH, **changes)
-    assert expected[1] != uninterrupted("SGD", 4 * BATCH)[1], "other bits"
+    # Whether the bits differ from the usual ones is up to the processor's kernels.
+    assert expected[2].effective.items() >= changes.items()
     killed = job("killed-" + "-".join(changes), PARAMS["SGD"], nbs=4 * BATCH, **changes)
     check_same(*kill_in_every_epoch(killed, random.Random(1)), expected)
 

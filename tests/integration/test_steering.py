@@ -1,5 +1,6 @@
 """`sweep pause`, `resume`, `cancel`, `watch` and `db`, as a user gives them."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.command import Command, Finished, kill_group, wait_until
+from tests.crash import patient
 
 pytestmark = pytest.mark.slow
 
-TRIALS = 12
+TRIALS = 60
 
 
 def content(*, trials: int, epochs: int) -> dict[str, Any]:
@@ -48,7 +50,9 @@ def counts(sweep: Command) -> dict[str, int]:
 
 
 def test_a_paused_sweep_gives_its_trial_back_and_resumes(sweep: Command) -> None:
-    succeeded(sweep("submit", sweep.write("one.yaml", content(trials=1, epochs=40))))
+    shutil.copy(patient.__file__, sweep.folder)
+    long = content(trials=1, epochs=400) | {"trainer": patient.TRAINER, "train": {}}
+    succeeded(sweep("submit", sweep.write("one.yaml", long)))
     with worker(sweep) as process:
         wait_until(lambda: counts(sweep)["running"] == 1, process)
         assert "paused" in succeeded(sweep("pause", "one"))
@@ -57,6 +61,7 @@ def test_a_paused_sweep_gives_its_trial_back_and_resumes(sweep: Command) -> None
         assert status["state"] == "paused"
         assert status["stages"][0]["attempts"]["paused"] == 1
         assert "active" in succeeded(sweep("resume", "one"))
+        (sweep.folder / patient.HURRY).touch()
         wait_until(lambda: counts(sweep)["complete"] == 1, process)
     status = sweep.status("one")
     assert status["state"] == "done"

@@ -63,7 +63,8 @@ def test_one_command_searches_retrains_and_reports(sweep: Command) -> None:
     assert search["best"]["value"] == best.value == best.user_attrs["map50_95"]
     assert study(sweep).metric_names == ["map50_95"]
     trials = study(sweep, "retrain").trials
-    assert [trial.params["lr0"] for trial in trials] == [0.1, best.params["lr0"]]
+    # Two workers start them at the same moment: which gets number 0 is nobody's promise.
+    assert sorted(trial.params["lr0"] for trial in trials) == sorted([0.1, best.params["lr0"]])
     assert [len(trial.intermediate_values) for trial in trials] == [5, 5]
     report = sweep.folder / "reports" / "one"
     assert (report / "report.html").stat().st_size > 0
