@@ -1,4 +1,4 @@
-"""Training images a second from Ultralytics' own loader and from the image stream, on one core.
+"""Training images a second from Ultralytics' own loader and from the image cache, on one core.
 
     python bench/loader.py [--photos configs/datasets/bccd] [--repeats 5]
 
@@ -33,11 +33,16 @@ from ultralytics.data.build import build_dataloader, build_yolo_dataset
 from ultralytics.data.utils import check_det_dataset
 from ultralytics.utils import LOGGER
 
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 from sweep.data.prepared import PreparedDataset
-from sweep.training.images import AugmentedImages, open_stream, read_packed, training_loader
-from sweep.training.job import StreamPlace
+from sweep.training.contract import ImageCachePlace
+from sweep.training.image_cache.augmented_images import (
+    AugmentedImages,
+    open_image_cache,
+    read_packed,
+    training_loader,
+)
 
 SIZE_PX, BATCH = 640, 16
 EPOCHS = 2
@@ -62,7 +67,7 @@ def main() -> None:
         dataset = prepared(arguments.photos.resolve(), folder)
         count = dataset.images_per_split["train"]
         live = ours(dataset, None)
-        shared = ours(dataset, StreamPlace(folder=folder, disk_cap_gb=4, trainings=1000))
+        shared = ours(dataset, ImageCachePlace(folder=folder, disk_cap_gb=4, trainings=1000))
         for _ in range(EPOCHS * -(-count // BATCH)):  # make the images
             next(shared)
         rows: dict[str, tuple[Batches, int]] = {
@@ -138,14 +143,14 @@ def theirs(dataset: PreparedDataset, *, cache: bool | str) -> Batches:
     return endless(lambda: build_dataloader(images, BATCH, workers=0, shuffle=True, device="cpu"))
 
 
-def ours(dataset: PreparedDataset, place: StreamPlace | None) -> Batches:
+def ours(dataset: PreparedDataset, place: ImageCachePlace | None) -> Batches:
     """Yield batches of our loader, with a stream at `place`."""
     return endless(lambda: loader_of(dataset, place))
 
 
 def reread(dataset: PreparedDataset, folder: Path) -> Batches:
     """Yield batches of the first epochs again and again, each time as another training would."""
-    place = StreamPlace(folder=folder, disk_cap_gb=4, trainings=1000)
+    place = ImageCachePlace(folder=folder, disk_cap_gb=4, trainings=1000)
     loader = loader_of(dataset, place)
     while True:
         loader.dataset.close()
@@ -155,13 +160,13 @@ def reread(dataset: PreparedDataset, folder: Path) -> Batches:
             yield from loader
 
 
-def loader_of(dataset: PreparedDataset, place: StreamPlace | None) -> Any:
+def loader_of(dataset: PreparedDataset, place: ImageCachePlace | None) -> Any:
     """Return the loader of a training."""
     hyp = settings(dataset)
     plain = images_of(dataset, hyp)
     read_packed(plain, dataset)
-    stream = place and open_stream(place, plain, hyp, seed=0, fingerprint=dataset.fingerprint)
-    images = AugmentedImages(plain, hyp, seed=0, mosaic_closes_at=EPOCHS, stream=stream)
+    stream = place and open_image_cache(place, plain, hyp, seed=0, fingerprint=dataset.fingerprint)
+    images = AugmentedImages(plain, hyp, seed=0, mosaic_closes_at=EPOCHS, image_cache=stream)
     return training_loader(images, seed=0, batch=BATCH, processes=0, device=torch.device("cpu"))
 
 

@@ -162,7 +162,7 @@ def load(out: Path, work: dict[str, int]) -> list[Run]:
 
 
 def measure(row: str, photos: Path, task: Task) -> Run:
-    """Run a row in a fresh folder; its labels are not scanned yet, its image stream is empty."""
+    """Run a row in a fresh folder; its labels are not scanned yet, its image cache is empty."""
     for cache in photos.glob("prepared/*/labels/*.cache"):
         cache.unlink()
     folder = photos / "run"

@@ -27,11 +27,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from sweep.data.digests import digest_of
-from sweep.data.picture import Picture, encode_jpeg
-from sweep.data.resize import Placement
-from sweep.data.similar import look_of
-from sweep.writing import write_file
+from sweep.data.packing.digests import digest_of
+from sweep.data.packing.resize import Placement
+from sweep.data.reading.picture import Picture, encode_jpeg
+from sweep.data.splitting.similar import look_of
+from sweep.files.atomic_write import write_file
 
 WIDTH, HEIGHT, SIZE = 4000, 3000, 640
 QUALITY = 95

@@ -23,12 +23,12 @@ from statistics import mean, stdev
 
 from scipy.stats import t as student
 
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 from sweep.data.prepared import PreparedDataset
-from sweep.training.child_process import ChildProcess
-from sweep.training.job import Decision, MemoryFormat, Precision, TrialJob
-from sweep.training.messages import Completed, EpochDone, Failed
+from sweep.training.contract import Decision, MemoryFormat, Precision, TrialJob
+from sweep.training.process.child import ChildProcess
+from sweep.training.process.messages import Completed, EpochDone, Failed
 
 WAYS: tuple[tuple[MemoryFormat, Precision], ...] = (
     ("contiguous", "fp32"),

@@ -12,17 +12,17 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 from storage.database import Database
 from storage.engine import connectable_engine
 from storage.errors import DatabaseGone
-from storage.identity import ProcessIdentity
-from storage.optuna_storage import open_storage, use_engine
-from storage.queue import Queue
-from storage.records import SlotState
-from storage.slots import Lease
-from storage.studies import Studies
-from sweep.journal import Journal
-from sweep.patience import Patience
-from sweep.spec import SweepSpec
-from sweep.stop import Stop
+from storage.optuna.storage import open_storage, use_engine
+from storage.optuna.studies import Studies
+from storage.process_identity import ProcessIdentity
+from storage.queue.queue import Queue
+from storage.queue.slots import Lease
+from storage.states import SlotState
+from sweep.spec.sweep_file import SweepSpec
 from sweep.testing import made_up_epoch
+from sweep.worker.epoch_log import EpochLog
+from sweep.worker.retry import Retry
+from sweep.worker.shutdown import Shutdown
 
 
 @dataclass(kw_only=True)
@@ -99,6 +99,18 @@ class Office:
         return database
 
 
+class _CountingRetry(Retry):
+    """Counts the calls that did not reach the database."""
+
+    def __init__(self, found: Found) -> None:
+        super().__init__(Shutdown())
+        self._found = found
+
+    def note(self, gone: DatabaseGone | None) -> None:
+        self._found.outages += gone is not None
+        super().note(gone)
+
+
 class Worker:
     """What a worker says to the database about trials that nobody trains."""
 
@@ -107,8 +119,7 @@ class Worker:
         self._spec = spec_of(pruner)
         self._study = f"{pruner}/search"
         self._name = name
-        self._found = found
-        self.patiently = Patience(Stop(), self._note)
+        self.patiently = _CountingRetry(found)
 
     @property
     def renewal_s(self) -> float:
@@ -120,7 +131,7 @@ class Worker:
         lease = claimed(self._database, self._name)
         trial_id = make_ready(self._database, self._study, lease)
         self._lease, self._epoch = lease, 0
-        self._journal = Journal(
+        self._epoch_log = EpochLog(
             self._database,
             self._spec,
             lease,
@@ -128,7 +139,7 @@ class Worker:
             stored=[],
             run_folder=Path("/nonexistent"),  # an outage is waited for
             earlier=(),
-            patience=self.patiently,
+            retry=self.patiently,
         )
 
     def renew(self) -> None:
@@ -142,7 +153,7 @@ class Worker:
         """Note an epoch and what is decided on it; return its objective."""
         self._epoch += 1
         report = made_up_epoch(self._lease.slot.params or {}, seed=0, epoch=self._epoch)
-        self._journal.enter(report)
+        self._epoch_log.enter(report)
         return report.map50_95
 
     def complete(self, values: dict[int, float]) -> None:
@@ -165,6 +176,3 @@ class Worker:
     def rest(self) -> None:
         """Hold no connection."""
         self._database.rest()
-
-    def _note(self, line: str) -> None:
-        self._found.outages += "waiting" in line

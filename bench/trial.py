@@ -21,9 +21,9 @@ import time
 from statistics import median
 from typing import Any
 
-from sweep.training.child_process import ChildProcess
-from sweep.training.job import Decision, OnEpoch, StreamPlace, TrialJob, TrialResult
-from sweep.training.messages import Completed, EpochDone
+from sweep.training.contract import Decision, ImageCachePlace, OnEpoch, TrialJob, TrialResult
+from sweep.training.process.child import ChildProcess
+from sweep.training.process.messages import Completed, EpochDone
 
 QUICKSTART = Path(__file__).parents[1] / "configs/quickstart.yaml"
 MOMENTS = "moments.json"
@@ -35,8 +35,8 @@ def timed(job: TrialJob, on_epoch: OnEpoch) -> TrialResult:
     """Train as the built-in trainer does, and write down when what was done."""
     from ultralytics.models.yolo.detect import DetectionValidator
 
-    from sweep.training import checkpoint, ultralytics_trainer
-    from sweep.training.detection import DetectionTraining
+    from sweep.training.ultralytics import checkpoint, trainer
+    from sweep.training.ultralytics.detection import DetectionTraining
 
     reached: dict[str, float] = {"the trainer runs": time.time()}
     took: dict[str, list[float]] = {}
@@ -82,7 +82,7 @@ def timed(job: TrialJob, on_epoch: OnEpoch) -> TrialResult:
         (checkpoint, "write", BESIDE),
     ):
         how_long(owner, name, title)
-    result = ultralytics_trainer.train(job, on_epoch)
+    result = trainer.train(job, on_epoch)
     reached["the training is over"] = time.time()
     (job.run_folder / MOMENTS).write_text(json.dumps([reached, took]))
     return result
@@ -106,10 +106,10 @@ def main() -> None:
     # Here, because every trial imports this file.
     from photos import SIZE_PX, prepare_photos
 
-    from sweep.data.file import DatasetSpec
+    from sweep.data.dataset_file import DatasetSpec
     from sweep.data.prepare import prepare
-    from sweep.spec import SweepSpec
-    from sweep.training.forkserver import warm_up
+    from sweep.spec.sweep_file import SweepSpec
+    from sweep.training.process.forkserver import warm_up
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -141,7 +141,9 @@ def main() -> None:
                     dataset=dataset.path,
                     run_folder=folder / str(number),
                     model=spec.model,
-                    stream=StreamPlace(folder=folder / "stream", disk_cap_gb=1, trainings=1000),
+                    image_cache=ImageCachePlace(
+                        folder=folder / "stream", disk_cap_gb=1, trainings=1000
+                    ),
                 )
             )
             for number in range(arguments.trials + 1)

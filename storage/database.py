@@ -5,12 +5,30 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
-from storage.engine import is_sqlite, open_engine
-from storage.queue import LEASE_S, Queue
+from storage import schema
+from storage.engine import connectable_engine, is_sqlite, unopened
+from storage.errors import DatabaseGone
+from storage.queue.queue import LEASE_S, Queue
 
 if TYPE_CHECKING:
-    from storage.studies import Studies
+    from storage.optuna.studies import Studies
+
+
+def open_engine(url: str, *, create: bool = True) -> Engine:
+    """Open the database; with `create`, make it where it is missing.
+
+    Raises:
+        DatabaseRefused: If the URL names no database that can serve, or it cannot be opened, or its
+            tables are another version's.
+    """
+    engine = connectable_engine(url, create=create)
+    try:
+        schema.require(engine)
+    except (DBAPIError, DatabaseGone) as error:
+        raise unopened(url, error) from error
+    return engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +61,7 @@ class Database:
     @cached_property
     def studies(self) -> "Studies":
         """The Optuna side, opened (and Optuna imported) at the first use."""
-        from storage.optuna_storage import open_storage
-        from storage.studies import Studies
+        from storage.optuna.storage import open_storage
+        from storage.optuna.studies import Studies
 
         return Studies(open_storage(self.url, self.engine))

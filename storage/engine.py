@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Float
 
-from storage.errors import DatabaseGone, DatabaseRefused
+from storage.errors import DatabaseRefused
 from storage.filesystems import network_file_system
 from storage.outage import telling_outages
 
@@ -46,23 +46,6 @@ def _now_sqlite(_element: now_s, _compiler: SQLCompiler, **_: Any) -> str:
 @compiles(now_s, "postgresql")
 def _now_postgresql(_element: now_s, _compiler: SQLCompiler, **_: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
-
-
-def open_engine(url: str, *, create: bool = True) -> Engine:
-    """Open the database; with `create`, make it where it is missing.
-
-    Raises:
-        DatabaseRefused: If the URL names no database that can serve, or it cannot be opened, or its
-            tables are another version's.
-    """
-    from storage import schema
-
-    engine = connectable_engine(url, create=create)
-    try:
-        schema.require(engine)
-    except (DBAPIError, DatabaseGone) as error:
-        raise unopened(url, error) from error
-    return engine
 
 
 def connectable_engine(url: str, *, create: bool = True) -> Engine:

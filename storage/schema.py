@@ -8,12 +8,10 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from storage.engine import reading, writing
 from storage.errors import DatabaseRefused
-from storage.tables import metadata
+from storage.tables import VERSION_TABLE, metadata
 
 HEAD = "0001"
 """The revision this program works with."""
-VERSION_TABLE = "sweep_alembic_version"
-"""Beside `alembic_version`, which is Optuna's."""
 
 _LOCK = 0x53574545  # any number, so long as all of us take the same
 

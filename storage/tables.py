@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+VERSION_TABLE = "sweep_alembic_version"
+"""Of Alembic; beside `alembic_version`, which is Optuna's."""
 
 sweeps = Table(
     "sweeps",

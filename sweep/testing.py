@@ -15,8 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from sweep.training import progress
-from sweep.training.job import (
+from sweep.training.contract import (
     ClassMetrics,
     Decision,
     EpochReport,
@@ -28,6 +27,7 @@ from sweep.training.job import (
     TrialJob,
     TrialResult,
 )
+from sweep.training.process import heartbeat
 
 Fault = Literal["crash", "oom", "diverged", "data", "hang", "exit", "kill"]
 """`fault:` under `train:`; it strikes during epoch `fault_epoch` (default 1) of the first
@@ -108,7 +108,7 @@ def _strike(fault: Scalar) -> None:
         case "oom" | "diverged" | "data":
             raise TrainingFailed(FailureKind(str(fault)), f"{fault}, as the trainer was told to")
         case "hang":
-            progress.tick()
+            heartbeat.tick()
             while True:
                 time.sleep(60)
         case "exit":

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage.engine import open_engine
-from sweep import layout
+from storage.database import open_engine
+from sweep import paths
 from tests.command import Command
 from tests.postgres import Postgres
 
@@ -19,7 +19,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 def stream_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the images that trainings share out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(layout.STREAM_VARIABLE, str(tmp_path_factory.mktemp("stream")))
+        patch.setenv(paths.IMAGE_CACHE_VARIABLE, str(tmp_path_factory.mktemp("stream")))
         yield
 
 

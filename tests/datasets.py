@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import yaml
 
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 
 
 def load(folder: Path, document: dict[str, Any]) -> DatasetSpec:

@@ -10,15 +10,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from storage.records import (
-    EpochRecord,
-    SlotRecord,
-    SlotState,
-    StageRecord,
-    StageState,
-    SweepRecord,
-    SweepState,
-)
+from storage.snapshot.records import EpochRecord, SlotRecord, StageRecord, SweepRecord
+from storage.states import SlotState, StageState, SweepState
 from sweep.evaluation.result import ClassScores, Evaluation, PrecisionRecall, Scores
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

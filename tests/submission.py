@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from storage import sweeps
-from storage.stages import NewSlot, NewStage
+from storage.queue import sweeps
+from storage.queue.stages import NewSlot, NewStage
 
 
 def submit(

@@ -1,7 +1,7 @@
 """What tests do with training processes."""
 
-from sweep.training.child_process import ChildProcess
-from sweep.training.messages import Alive, Completed, EpochDone, Failed, Stopped
+from sweep.training.process.child import ChildProcess
+from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Stopped
 
 _WITHIN_S = 120.0
 

@@ -18,7 +18,7 @@ from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 
-from sweep.training.forkserver import ALLOCATOR, TUNABLES
+from sweep.training.process.forkserver import ALLOCATOR, TUNABLES
 
 Batch = dict[str, Any]
 BATCHES = "batches.pt"

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 from sweep.data.prepared import PreparedDataset
 

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from task import Task
 
-from sweep.training.forkserver import fork_context
+from sweep.training.process.forkserver import fork_context
 
 
 def load(_: int) -> float:

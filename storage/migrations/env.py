@@ -2,8 +2,7 @@
 
 from alembic import context
 
-from storage.schema import VERSION_TABLE
-from storage.tables import metadata
+from storage.tables import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

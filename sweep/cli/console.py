@@ -26,9 +26,9 @@ def new_console(*, stderr: bool = False) -> "Console":
 
 def task_display(console: "Console") -> Callable[[str, int, int | None], None]:
     """Return a function that shows how far a preparatory task is."""
-    from sweep import progress
+    from sweep.cli import live
 
-    return progress.task_display(console)
+    return live.task_display(console)
 
 
 def print_json(found: object) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sweep import layout
+from sweep import paths
 from sweep.cli.console import new_console, print_json, task_display
 from sweep.cli.options import AsJson, Out, Storage, SweepFile
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command()
 def validate(file: SweepFile, as_json: AsJson = False) -> None:
     """Check a sweep file, without images or database: what is missing, what it will cost."""
-    from sweep.cost import estimate
+    from sweep.submission.estimate import estimate
 
     found = estimate(file)
     if as_json:
@@ -32,11 +32,11 @@ def prepare(
     as_json: AsJson = False,
 ) -> None:
     """Prepare a dataset: read, mend, split, and write what trainings read."""
-    from sweep.data.file import DatasetSpec
+    from sweep.data.dataset_file import DatasetSpec
     from sweep.data.prepare import prepare as write
 
     console = new_console(stderr=as_json)
-    dataset = write(DatasetSpec.load(file), out or layout.PREPARED, progress=task_display(console))
+    dataset = write(DatasetSpec.load(file), out or paths.PREPARED, progress=task_display(console))
     if as_json:
         print(json.dumps({"path": str(dataset.path), "fingerprint": dataset.fingerprint}))
         return
@@ -53,20 +53,20 @@ def prepare(
 @app.command()
 def submit(
     file: SweepFile,
-    storage: Storage = layout.DEFAULT_STORAGE,
+    storage: Storage = paths.DEFAULT_STORAGE,
     priority: Annotated[
         int | None, typer.Option(help="Workers take the sweep with the highest first; default 0.")
     ] = None,
 ) -> None:
     """Queue a sweep for workers; the same file again changes only its priority."""
-    from sweep.submit import load
-    from sweep.submit import submit as queue
+    from sweep.submission.submit import load
+    from sweep.submission.submit import submit as queue
 
     spec, console = load(file), new_console()
     name = spec.name
     submitted = queue(storage, spec, file, progress=task_display(console))
     if priority is not None:
-        from storage import commands
+        from storage.queue import commands
 
         commands.set_priority(submitted.database.engine, name, priority)
     if submitted.done:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sweep import layout
+from sweep import paths
 from sweep.cli.console import new_console, open_database, print_json
 from sweep.cli.options import AsJson, Out, Storage, SweepName
 from sweep.errors import InputError
@@ -15,12 +15,13 @@ app = typer.Typer()
 @app.command()
 def status(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
-    storage: Storage = layout.DEFAULT_STORAGE,
+    storage: Storage = paths.DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:
     """Show what is running, done and failed, and why; without a name, of every sweep."""
-    from storage import overview, progress, sweeps
-    from sweep import status as show
+    from storage.queue import sweeps
+    from storage.snapshot import overview, progress
+    from sweep.cli import tables as show
 
     engine = open_database(storage, create=False).engine
     names = [name] if name else sweeps.names(engine)
@@ -34,30 +35,30 @@ def status(
 
 
 @app.command()
-def report(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE, out: Out = None) -> None:
+def report(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out = None) -> None:
     """Write the report, one HTML file, and the CSV tables; also of an unfinished sweep."""
-    from storage import overview
+    from storage.snapshot import overview
     from sweep.report.page import build_report
 
     record = overview.read(open_database(storage, create=False).engine, name)
-    page = build_report(record, out or layout.report_folder(name))
+    page = build_report(record, out or paths.report_folder(name))
     new_console().print(f"report: {page}", soft_wrap=True)
 
 
 @app.command()
-def export(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE, out: Out = None) -> None:
+def export(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out = None) -> None:
     """Write the CSV tables: one an optimizer and metric, all trials, all epochs."""
-    from storage import overview
+    from storage.snapshot import overview
     from sweep.report.tables import write_tables
 
     record = overview.read(open_database(storage, create=False).engine, name)
-    for table in write_tables(record, out or layout.report_folder(name)):
+    for table in write_tables(record, out or paths.report_folder(name)):
         new_console().print(str(table), soft_wrap=True)
 
 
 @app.command()
 def dashboard(
-    storage: Storage = layout.DEFAULT_STORAGE,
+    storage: Storage = paths.DEFAULT_STORAGE,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
 ) -> None:
@@ -68,7 +69,7 @@ def dashboard(
         raise InputError(
             "dashboard: optuna-dashboard is not installed; pip install 'detsweep[dashboard]'"
         ) from error
-    from storage.optuna_storage import open_storage
+    from storage.optuna.storage import open_storage
 
     database = open_database(storage, create=False)
     new_console().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)")

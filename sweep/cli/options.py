@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from sweep import layout
+from sweep import paths
+from sweep.cli.logs import LogLevel
 
 Storage = Annotated[
     str,
     typer.Option(
-        envvar=layout.STORAGE_VARIABLE,
+        envvar=paths.STORAGE_VARIABLE,
         help="Database of the sweeps: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
     ),
 ]
@@ -26,5 +27,8 @@ DeviceOption = Annotated[
 PerGpu = Annotated[int, typer.Option(help="Trials that share one GPU.")]
 WorkerCount = Annotated[
     int | None, typer.Option("--workers", min=1, help="Workers. Default: one a GPU share or core.")
+]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", help="What workers log: all from this level on.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]

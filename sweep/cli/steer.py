@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from storage.errors import DatabaseGone
-from storage.records import SweepState
-from sweep import layout
+from storage.states import SweepState
+from sweep import paths
 from sweep.cli.options import Storage, SweepName
 from sweep.errors import SweepError
 
@@ -22,40 +22,40 @@ app.add_typer(db, name="db")
 
 
 @app.command()
-def pause(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+def pause(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Let workers end their epochs and give their trials back, until `sweep resume`."""
-    from storage import commands
+    from storage.queue import commands
 
     commands.pause(_engine(storage), name)
     print(f"{name} is paused; `sweep resume {name}` continues it")
 
 
 @app.command()
-def resume(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+def resume(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Continue a paused sweep."""
-    from storage import commands
+    from storage.queue import commands
 
     commands.resume(_engine(storage), name)
     print(f"{name} is active")
 
 
 @app.command()
-def cancel(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+def cancel(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """End a sweep for good; what is complete stays."""
-    from storage import commands
+    from storage.queue import commands
 
     commands.cancel(_engine(storage), name)
     print(f"{name} is cancelled; running trials end after their epoch")
 
 
 @app.command()
-def watch(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
+def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Show a sweep's state until it has ended (Ctrl-C ends the watching, not the sweep)."""
     from rich.console import Console
     from rich.live import Live
 
-    from storage import progress
-    from sweep import status
+    from storage.snapshot import progress
+    from sweep.cli import tables
 
     engine = _engine(storage)
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
@@ -65,7 +65,7 @@ def watch(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
             except DatabaseGone:
                 live.update("the database does not answer; waiting for it", refresh=True)
             else:
-                live.update(status.as_table(found), refresh=True)
+                live.update(tables.as_table(found), refresh=True)
                 if found.state in (SweepState.DONE, SweepState.CANCELLED):
                     return
             engine.dispose()
@@ -73,7 +73,7 @@ def watch(name: SweepName, storage: Storage = layout.DEFAULT_STORAGE) -> None:
 
 
 @db.command()
-def check(storage: Storage = layout.DEFAULT_STORAGE) -> None:
+def check(storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Say whether the tables fit this program; exit code 1 when they do not."""
     from storage import schema
     from storage.engine import connectable_engine, unopened
@@ -97,7 +97,7 @@ def check(storage: Storage = layout.DEFAULT_STORAGE) -> None:
 
 
 @db.command()
-def upgrade(storage: Storage = layout.DEFAULT_STORAGE) -> None:
+def upgrade(storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Bring the tables to this program's revision; stop all workers first."""
     from storage import schema
     from storage.engine import connectable_engine, unopened
@@ -111,6 +111,6 @@ def upgrade(storage: Storage = layout.DEFAULT_STORAGE) -> None:
 
 
 def _engine(storage: str) -> "Engine":
-    from storage.engine import open_engine
+    from storage.database import open_engine
 
     return open_engine(storage, create=False)

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sweep.data.coco import read_coco
-from sweep.data.file import CocoSource, DatasetSpec, SyntheticSource, YoloSource
-from sweep.data.given_splits import give_splits
-from sweep.data.mending import ROUNDING_PX, Corners, Mending, Reason
-from sweep.data.source import Source, SourceBox, SourceImage
-from sweep.data.synthetic import draw_shapes
-from sweep.data.yolo import read_yolo
+from sweep.data.annotation_fixes import ROUNDING_PX, AnnotationFix, Corners, Reason
+from sweep.data.dataset_file import CocoSource, DatasetSpec, SyntheticSource, YoloSource
+from sweep.data.reading.coco import read_coco
+from sweep.data.reading.predefined_splits import predefined_splits
+from sweep.data.reading.source import Source, SourceBox, SourceImage
+from sweep.data.reading.synthetic import draw_shapes
+from sweep.data.reading.yolo import read_yolo
 from sweep.errors import InputError, nearest
 
 MIN_SIDE_PX = 1.0
@@ -48,7 +48,7 @@ class CleanDataset:
     """Source class -> index of its class; those that are dropped are not in it."""
     boxes: tuple[tuple[Box, ...], ...]
     """The boxes of each of `source.images`."""
-    mended: tuple[Mending, ...]
+    mended: tuple[AnnotationFix, ...]
     """Every annotation that was mended or left out."""
 
     @property
@@ -87,7 +87,7 @@ def _read(spec: DatasetSpec) -> Source:
     match spec.source:
         case CocoSource(coco=annotations, images=images, download=url_key, boxes=boxes):
             source = read_coco(annotations, images, url_key, around=boxes == "segmentation")
-            return give_splits(spec, source)
+            return predefined_splits(spec, source)
         case YoloSource(yolo=data_yaml):
             return read_yolo(data_yaml, leave_out_damaged=spec.damaged == "leave out")
         case SyntheticSource(images=count, seed=seed):
@@ -123,12 +123,14 @@ def _merge(spec: DatasetSpec, names: tuple[str, ...]) -> tuple[tuple[str, ...], 
     return tuple(spec.classes), labels
 
 
-def _clean(image: SourceImage, labels: Mapping[str, int], mended: list[Mending]) -> Iterator[Box]:
+def _clean(
+    image: SourceImage, labels: Mapping[str, int], mended: list[AnnotationFix]
+) -> Iterator[Box]:
     seen: set[Box] = set()
 
     def note(found: SourceBox, reason: Reason, box: Box | None = None) -> None:
         mended.append(
-            Mending(
+            AnnotationFix(
                 reason=reason,
                 image=image.name,
                 annotation=found.annotation,

@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from itertools import compress
 from pathlib import Path
 
-from sweep.data.acquire import fetch_annotations, fetch_images
-from sweep.data.assign import assign_splits, refuse_shared
 from sweep.data.cleaning import CleanDataset, clean_source, read_clean
-from sweep.data.digests import CACHE, digests_of
-from sweep.data.drawing import draw_images
-from sweep.data.file import CocoSource, DatasetSpec
-from sweep.data.fingerprint import fingerprint
-from sweep.data.folder import Plan, write_folder
+from sweep.data.dataset_file import CocoSource, DatasetSpec
+from sweep.data.packing.digests import CACHE, digests_of
+from sweep.data.packing.drawing import draw_images
+from sweep.data.packing.fingerprint import fingerprint
+from sweep.data.packing.folder import Plan, write_folder
 from sweep.data.prepared import PreparedDataset
-from sweep.data.preview import preview
-from sweep.data.report import report
-from sweep.data.similar import similar_groups
+from sweep.data.preview.page import preview
+from sweep.data.preview.report import report
+from sweep.data.reading.acquire import fetch_annotations, fetch_images
+from sweep.data.splitting.assign import assign_splits, refuse_shared
+from sweep.data.splitting.similar import similar_groups
 from sweep.errors import InputError, SweepError
-from sweep.writing import sync_folder, write_file, write_json
+from sweep.files.atomic_write import sync_folder, write_file, write_json
 
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, how far it is, and how far it goes (None: not known, in bytes)."""

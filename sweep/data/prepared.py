@@ -5,7 +5,7 @@
     images/{train,val,test}/000001.jpg
     labels/{train,val,test}/000001.txt
     annotations/{train,val,test}.json   COCO; image ids and file names as in `images`
-    packed/{train,val,test}.npy    the images decoded (`sweep.data.packed`); .txt: their file names
+    packed/{train,val,test}.npy    the images decoded (`sweep.data.packing`); .txt: file names
     report.json                    what was read, mended and written
     preview.html                   the same for the eye, with pictures
 """

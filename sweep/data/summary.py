@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweep.data.cleaning import read_clean
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep import layout
+from sweep import paths
 from sweep.data.prepared import SPLITS, PreparedDataset, Split
 from sweep.errors import InputError, nearest
 from sweep.evaluation.coco import CocoPrecision, coco_precision
@@ -57,7 +57,7 @@ def evaluate(
         batch=batch,
         device=device,
     )
-    predictions = out / layout.PREDICTIONS
+    predictions = out / paths.PREDICTIONS
     _write(predictions, json.dumps(inference.predictions))
     evaluation = summarize(
         inference,
@@ -67,7 +67,7 @@ def evaluate(
         split=split,
         predictions=predictions,
     )
-    _write(out / layout.EVALUATION, evaluation.model_dump_json(indent=1))
+    _write(out / paths.EVALUATION, evaluation.model_dump_json(indent=1))
     return evaluation
 
 

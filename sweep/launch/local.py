@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.errors import InputError
+from sweep.training.contract import Device
 from sweep.training.devices import parse_devices
-from sweep.training.job import Device
 
 
 class LocalWorkers:
@@ -25,6 +25,7 @@ class LocalWorkers:
         names: Sweeps to serve; all active ones when empty.
         drain: Whether they leave when nothing is left.
         log_folder: Where each writes its log, `worker-<n>.log`.
+        log_level: What they log: everything from this level on.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class LocalWorkers:
         names: Sequence[str],
         drain: bool,
         log_folder: Path,
+        log_level: str = "info",
     ) -> None:
         log_folder.mkdir(parents=True, exist_ok=True)
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -43,6 +45,7 @@ class LocalWorkers:
             for number, device in enumerate(devices):
                 command = [sys.executable, "-m", "sweep.cli", "worker", *names]
                 command += ["--storage", storage, "--share", share_option(device)]
+                command += ["--log-level", log_level]
                 command += ["--drain"] if drain else []
                 with (log_folder / f"worker-{number}.log").open("ab") as log:
                     self._processes.append(

@@ -7,14 +7,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from storage.records import SlotState, StageRecord, SweepRecord
+from storage.snapshot.records import StageRecord, SweepRecord
+from storage.states import SlotState
 from sweep.data.prepared import PreparedDataset
 from sweep.errors import InputError
 from sweep.evaluation.result import Evaluation
-from sweep.layout import PREDICTIONS
+from sweep.paths import PREDICTIONS
 from sweep.report.trials import MAP50, MAP50_95, Metric, Trial
-from sweep.space import Parameter
-from sweep.stages import BASELINE, BEST, RETRAIN, SEARCH
+from sweep.spec.space import Parameter
+from sweep.stages.plan import BASELINE, BEST, RETRAIN, SEARCH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +64,17 @@ class ReportData:
         """Return the retraining with this label: `baseline` or `best`."""
         return next((run for run in self.retrained if run.trial.slot.label == label), None)
 
-    def stage(self, name: str) -> StageRecord | None:
-        """Return the stage with this name, if the sweep has one."""
+    @property
+    def search_stage(self) -> StageRecord | None:
+        """The stage of the search."""
+        return self._stage(SEARCH)
+
+    @property
+    def retrain_stage(self) -> StageRecord | None:
+        """The stage of the retrainings; None where the sweep has none."""
+        return self._stage(RETRAIN)
+
+    def _stage(self, name: str) -> StageRecord | None:
         return next((stage for stage in self.sweep.stages if stage.name == name), None)
 
 

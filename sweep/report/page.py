@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from storage.records import SweepRecord
-from sweep.layout import REPORT_PAGE
+from storage.snapshot.records import SweepRecord
+from sweep.pages.document import document
+from sweep.paths import REPORT_PAGE
 from sweep.report.data import ReportData, read
-from sweep.report.document import document
-from sweep.report.model_sections import gallery_section, judgement_section, retrain_section
-from sweep.report.record_sections import provenance_section, trial_section, verdict_section
-from sweep.report.search_sections import curve_section, heatmap_section, importance_section
+from sweep.report.sections.models import gallery_section, judgement_section, retrain_section
+from sweep.report.sections.record import provenance_section, trial_section, verdict_section
+from sweep.report.sections.search import curve_section, heatmap_section, importance_section
 from sweep.report.tables import csv_tables, write
 
 TABLES = "tables"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from storage.records import SweepRecord
+from storage.snapshot.records import SweepRecord
 from sweep.report.data import ReportData, read
-from sweep.report.heatmaps import OPTIMIZER, Heatmap, heatmaps
+from sweep.report.figures.heatmaps import OPTIMIZER, Heatmap, heatmaps
 from sweep.report.trials import METRICS, Trial
 
 _LAST = ("last_map50", "last_map50_95")

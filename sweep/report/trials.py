@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from storage.records import EpochRecord, SlotRecord, SlotState
-from sweep.training.job import Objective
+from storage.snapshot.records import EpochRecord, SlotRecord
+from storage.states import SlotState
+from sweep.training.contract import Objective
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from storage.records import SlotState
-from sweep.report.comparison import Comparison, Pair, Score, comparison
+from storage.states import SlotState
 from sweep.report.data import ReportData
+from sweep.report.figures.comparison import Comparison, Pair, Score, comparison
 from sweep.report.trials import MAP50, MAP50_95, settings
-from sweep.stages import BASELINE, BEST, RETRAIN, SEARCH
+from sweep.stages.plan import BASELINE, BEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def verdict(data: ReportData) -> Verdict:
 
 
 def _search(data: ReportData) -> str:
-    stage, best = data.stage(SEARCH), data.best
+    stage, best = data.search_stage, data.best
     if stage is None or best is None:
         return f"The search has {len(data.search)} trials."
     complete = sum(trial.state is SlotState.COMPLETE for trial in data.search)
@@ -60,7 +60,7 @@ def _search(data: ReportData) -> str:
 
 
 def _test(data: ReportData, compared: Comparison | None) -> str:
-    stage = data.stage(RETRAIN)
+    stage = data.retrain_stage
     if stage is None:
         return "This sweep retrains nothing, so nothing was judged on the test split."
     if not stage.slots:

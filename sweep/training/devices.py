@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import InputError
-from sweep.training.job import Device
+from sweep.training.contract import Device
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 

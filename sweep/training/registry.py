@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import cast
 
 from sweep.errors import InputError, nearest
-from sweep.training.job import Trainer
+from sweep.training.contract import Trainer
 
 BUILT_IN: Mapping[str, str] = MappingProxyType(
-    {"ultralytics": "sweep.training.ultralytics_trainer:train"}
+    {"ultralytics": "sweep.training.ultralytics.trainer:train"}
 )
 """Trainers a sweep file may name by one word; a sweep from the network may name only these."""
 

@@ -3,10 +3,11 @@
 import pytest
 from sqlalchemy import Engine
 
-from storage import commands, overview, stages
 from storage.errors import CommandRefused
-from storage.queue import Queue
-from storage.records import SlotState, SweepState
+from storage.queue import commands, stages
+from storage.queue.queue import Queue
+from storage.snapshot import overview
+from storage.states import SlotState, SweepState
 from tests.contracts.test_queue import ME, NOBODY, RESULT, claimed
 from tests.submission import submit
 

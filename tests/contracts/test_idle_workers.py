@@ -5,11 +5,11 @@ from sqlalchemy import Engine, insert
 
 from storage.database import Database
 from storage.engine import now_s, writing
-from storage.queue import Queue
+from storage.queue.queue import Queue
 from storage.tables import workers
-from sweep import worker
-from sweep.stop import Stop
-from sweep.training.job import Device
+from sweep.training.contract import Device
+from sweep.worker import worker
+from sweep.worker.shutdown import Shutdown
 
 
 class Clock:
@@ -35,7 +35,7 @@ def test_of_many_idle_workers_each_looks_less_often(
     clock = Clock()
     monkeypatch.setattr(worker, "time", clock)
     database = Database(url=storage_url, engine=engine, queue=Queue(engine))
-    idler = worker.Worker(database, device=Device(), stop=Stop())
+    idler = worker.Worker(database, device=Device(), shutdown=Shutdown())
     looks = 0
     while clock.seconds < 59.9:
         idler._idle()
@@ -49,7 +49,7 @@ def test_a_worker_that_has_just_become_idle_looks_again_soon(
     clock = Clock()
     monkeypatch.setattr(worker, "time", clock)
     database = Database(url=storage_url, engine=engine, queue=Queue(engine))
-    idler = worker.Worker(database, device=Device(), stop=Stop())
+    idler = worker.Worker(database, device=Device(), shutdown=Shutdown())
     pauses = []
     for _ in range(20):
         before = clock.seconds
@@ -63,9 +63,9 @@ def test_a_worker_that_has_just_become_idle_looks_again_soon(
 def test_an_idle_worker_that_is_told_to_leave_does_so(
     engine: Engine, storage_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, stop = Clock(), Stop()
-    stop.count = 1
+    clock, shutdown = Clock(), Shutdown()
+    shutdown.count = 1
     monkeypatch.setattr(worker, "time", clock)
     database = Database(url=storage_url, engine=engine, queue=Queue(engine))
-    worker.Worker(database, device=Device(), stop=stop)._idle()
+    worker.Worker(database, device=Device(), shutdown=shutdown)._idle()
     assert clock.seconds == 0

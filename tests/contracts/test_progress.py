@@ -5,11 +5,12 @@ from collections import Counter
 import pytest
 from sqlalchemy import Engine
 
-from storage import commands, overview, progress
 from storage.errors import SweepNotFound
-from storage.queue import Queue
-from storage.records import SlotState, StageState, SweepState
-from storage.slots import Lease
+from storage.queue import commands
+from storage.queue.queue import Queue
+from storage.queue.slots import Lease
+from storage.snapshot import overview, progress
+from storage.states import SlotState, StageState, SweepState
 from tests.contracts.test_queue import RESULT, claimed
 from tests.submission import submit
 

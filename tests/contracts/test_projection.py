@@ -6,12 +6,12 @@ import optuna
 import pytest
 from sqlalchemy import Engine
 
-from storage.identity import ProcessIdentity
-from storage.optuna_storage import open_storage
-from storage.queue import Queue
-from storage.records import SlotState
-from storage.slots import Settled
-from storage.studies import Studies
+from storage.optuna.storage import open_storage
+from storage.optuna.studies import Studies
+from storage.process_identity import ProcessIdentity
+from storage.queue.queue import Queue
+from storage.queue.slots import Settled
+from storage.states import SlotState
 from tests.submission import submit
 
 RESULT = {

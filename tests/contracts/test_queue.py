@@ -5,14 +5,16 @@ import multiprocessing
 import pytest
 from sqlalchemy import Engine, update
 
-from storage import overview, stages, sweeps, workers
-from storage.engine import now_s, open_engine, writing
+from storage.database import open_engine
+from storage.engine import now_s, writing
 from storage.errors import LeaseLost, SweepExists, SweepNotFound
-from storage.identity import ProcessIdentity
-from storage.queue import Queue
-from storage.records import SlotState, StageState, SweepState
-from storage.slots import Lease
-from storage.stages import NewSlot, NewStage
+from storage.process_identity import ProcessIdentity
+from storage.queue import stages, sweeps, workers
+from storage.queue.queue import Queue
+from storage.queue.slots import Lease
+from storage.queue.stages import NewSlot, NewStage
+from storage.snapshot import overview
+from storage.states import SlotState, StageState, SweepState
 from storage.tables import slots
 from tests.submission import submit
 

@@ -10,11 +10,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect, text
 
 from storage import schema
-from storage.database import Database
-from storage.engine import connectable_engine, open_engine, reading, writing
+from storage.database import Database, open_engine
+from storage.engine import connectable_engine, reading, writing
 from storage.errors import DatabaseRefused
 from storage.filesystems import network_file_system
-from storage.tables import metadata
+from storage.tables import VERSION_TABLE, metadata
 
 PROCESSES = 4
 
@@ -22,7 +22,7 @@ PROCESSES = 4
 def set_revision(engine: Engine, revision: str) -> None:
     with writing(engine) as connection:
         connection.execute(
-            text(f"UPDATE {schema.VERSION_TABLE} SET version_num = :revision"),
+            text(f"UPDATE {VERSION_TABLE} SET version_num = :revision"),
             {"revision": revision},
         )
 
@@ -32,7 +32,7 @@ def test_the_migrations_make_the_tables_that_the_program_knows(engine: Engine) -
         return kind != "table" or name in metadata.tables
 
     with reading(engine) as connection:
-        options = {"version_table": schema.VERSION_TABLE, "include_object": ours}
+        options = {"version_table": VERSION_TABLE, "include_object": ours}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
     assert schema.look(engine).current
@@ -61,7 +61,7 @@ def test_an_older_schema_is_told_with_the_command(
 
 def test_tables_of_another_program_are_left_alone(engine: Engine, storage_url: str) -> None:
     with writing(engine) as connection:
-        connection.execute(text(f"DROP TABLE {schema.VERSION_TABLE}"))
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
     with pytest.raises(DatabaseRefused, match="is not this program's"):
         open_engine(storage_url)
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from storage import stages
-from storage.engine import open_engine, reading
+from storage.database import open_engine
+from storage.engine import reading
 from storage.errors import LeaseLost
-from storage.identity import ProcessIdentity
-from storage.queue import Queue
-from storage.records import SlotState
+from storage.process_identity import ProcessIdentity
+from storage.queue import stages
+from storage.queue.queue import Queue
+from storage.states import SlotState
 from storage.tables import attempts, slots
 from tests.submission import submit
 

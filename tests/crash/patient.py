@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from sweep.testing import instant_trainer
-from sweep.training.job import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
+from sweep.training.contract import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
 
 TRAINER = "patient:train"
 HURRY = "hurry"

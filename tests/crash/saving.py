@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from sweep.testing import instant_trainer
-from sweep.training.job import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
+from sweep.training.contract import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
 
 CHECKPOINT = "state.ckpt"
 

@@ -9,10 +9,11 @@ import optuna
 import pytest
 from sqlalchemy import select, update
 
-from storage.engine import now_s, open_engine, reading, writing
-from storage.identity import ProcessIdentity
-from storage.queue import LEASE_S, Queue
-from storage.records import SlotState
+from storage.database import open_engine
+from storage.engine import now_s, reading, writing
+from storage.process_identity import ProcessIdentity
+from storage.queue.queue import LEASE_S, Queue
+from storage.states import SlotState
 from storage.tables import slots
 from tests.command import Command, wait_until
 from tests.crash.workers import (

@@ -12,9 +12,10 @@ from typing import Any
 import optuna
 import pytest
 
-from storage import faults
-from storage.records import SlotState, SweepRecord, SweepState
-from sweep.layout import STORAGE_VARIABLE
+from storage import failpoints
+from storage.snapshot.records import SweepRecord
+from storage.states import SlotState, SweepState
+from sweep.paths import STORAGE_VARIABLE
 from tests.command import Command, living, orphans, wait_until
 from tests.crash.workers import read
 
@@ -39,7 +40,7 @@ def work(sweep: Command, url: str, kill_at: str | None = None) -> int:
     """Run one draining worker in a process group of its own; return its exit code."""
     environment = {**os.environ, STORAGE_VARIABLE: url}
     if kill_at is not None:
-        environment[faults.VARIABLE] = kill_at
+        environment[failpoints.VARIABLE] = kill_at
     worker = subprocess.Popen(
         [sys.executable, "-m", "sweep.cli", "worker", "one", "--drain", "--device", "cpu"],
         cwd=sweep.folder,
@@ -99,11 +100,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SweepRecord:
     return record
 
 
-WITH_TRAINING = [f"{step}:group" for step in (faults.EPOCH_RECORDED, faults.DECIDED)]
+WITH_TRAINING = [f"{step}:group" for step in (failpoints.EPOCH_RECORDED, failpoints.DECIDED)]
 """Kills that end the supervisor and its training at the same moment."""
 
 
-@pytest.mark.parametrize("kill_at", [*faults.STEPS, *WITH_TRAINING])
+@pytest.mark.parametrize("kill_at", [*failpoints.STEPS, *WITH_TRAINING])
 def test_a_kill_at_any_step_changes_nothing(
     sweep: Command, storage_url: str, undisturbed: SweepRecord, kill_at: str
 ) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.records import SlotState
-from sweep import unwritten
+from storage.states import SlotState
+from sweep.worker import pending_epochs
 from tests.command import Command, kill_group, wait_until
 from tests.crash.workers import (
     EPOCHS,
@@ -88,4 +88,4 @@ def test_epochs_of_an_outage_outlive_their_worker(sweep: Command, server: Postgr
 
 
 def kept_epochs(run_folder: Path) -> list[int]:
-    return sorted(unwritten.kept([run_folder]))
+    return sorted(pending_epochs.kept([run_folder]))

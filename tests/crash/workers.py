@@ -11,9 +11,11 @@ from typing import Any
 import psutil
 from sqlalchemy import make_url, text
 
-from storage import overview
-from storage.engine import is_sqlite, open_engine, reading
-from storage.records import SlotState, SweepRecord
+from storage.database import open_engine
+from storage.engine import is_sqlite, reading
+from storage.snapshot import overview
+from storage.snapshot.records import SweepRecord
+from storage.states import SlotState
 from tests.command import Command
 
 EPOCHS = 6

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from storage.records import SlotState
+from storage.states import SlotState
 from tests.command import Command, kill_group, wait_until
 from tests.crash import patient
 from tests.crash.workers import read, running, started_worker, sweep_file

@@ -14,22 +14,22 @@ from typing import Any
 import psutil
 import pytest
 
-from sweep import layout
-from sweep.data.file import DatasetSpec
+from sweep import paths
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 from sweep.data.prepared import PreparedDataset
-from sweep.training.child_process import ChildProcess
-from sweep.training.forkserver import warm_up
-from sweep.training.job import (
+from sweep.training.contract import (
     Decision,
     EpochReport,
+    ImageCachePlace,
     MemoryFormat,
     Precision,
-    StreamPlace,
     TrialJob,
     TrialResult,
 )
-from sweep.training.messages import Completed, EpochDone, Failed, Stopped
+from sweep.training.process.child import ChildProcess
+from sweep.training.process.forkserver import warm_up
+from sweep.training.process.messages import Completed, EpochDone, Failed, Stopped
 from tests.trainings import next_word
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -51,8 +51,8 @@ MORTAL = """
 '''The built-in trainer; it sends itself SIGKILL at the moment that moment.json names.'''
 import json, os, signal, threading
 import torch
-from sweep.training import checkpoint, ultralytics_trainer
-from sweep.training.detection import DetectionTraining
+from sweep.training.ultralytics import checkpoint, trainer
+from sweep.training.ultralytics.detection import DetectionTraining
 
 def train(job, on_epoch):
     moment = job.run_folder / "moment.json"
@@ -86,7 +86,7 @@ def train(job, on_epoch):
         final_eval(training)
     DetectionTraining.final_eval = keep_full_weights
     before(DetectionTraining, "final_eval")
-    return ultralytics_trainer.train(job, on_epoch)
+    return trainer.train(job, on_epoch)
 """
 Moment = tuple[str, int, int]
 
@@ -120,7 +120,7 @@ def job(dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> C
         *,
         memory_format: MemoryFormat = "contiguous",
         precision: Precision = "auto",
-        stream: StreamPlace | None = None,
+        stream: ImageCachePlace | None = None,
         **settings: Any,
     ) -> TrialJob:
         return TrialJob(
@@ -136,7 +136,7 @@ def job(dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> C
             model="yolov8n.yaml",
             memory_format=memory_format,
             precision=precision,
-            stream=stream,
+            image_cache=stream,
         )
 
     return make
@@ -312,7 +312,7 @@ def test_in_another_memory_format_and_precision_as_well(
 def test_reading_from_the_image_stream_as_well(
     job: Callable[..., TrialJob], uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
-    place = StreamPlace(folder=tmp_path, disk_cap_gb=0.1, trainings=9)
+    place = ImageCachePlace(folder=tmp_path, disk_cap_gb=0.1, trainings=9)
     killed = job("killed-stream", PARAMS["Adam"], nbs=4 * BATCH, workers=2, stream=place)
     last, told, end = kill_in_every_epoch(killed, random.Random(2))
     check_same(last, told, replace(end, images_shared=0), uninterrupted("Adam", 4 * BATCH))
@@ -341,11 +341,11 @@ def test_killed_from_outside_whenever(
 def test_gradients_that_wait_for_their_step_cross_the_end_of_an_epoch(
     uninterrupted: Uninterrupted,
 ) -> None:
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     folder = uninterrupted("SGD", 4 * BATCH)[0].run_folder
     states = [
-        checkpoint.read(folder / name) for name in (layout.PREVIOUS_CHECKPOINT, layout.CHECKPOINT)
+        checkpoint.read(folder / name) for name in (paths.PREVIOUS_CHECKPOINT, paths.CHECKPOINT)
     ]
     assert [state["epoch"] for state in states] == [2, 3]
     assert any(state["gradients"] for state in states)
@@ -385,7 +385,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(
     _, _, result = uninterrupted("SGD", BATCH)
     killed = job("damaged", PARAMS["SGD"], nbs=BATCH)
     attempt(killed, ("validate", 2, 0))
-    newest = killed.run_folder / layout.CHECKPOINT
+    newest = killed.run_folder / paths.CHECKPOINT
     newest.write_bytes(newest.read_bytes()[:-1])
     told, end = attempt(next_attempt(killed))
     assert [report.epoch for report in told] == [2, 3]

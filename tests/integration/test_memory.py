@@ -6,9 +6,9 @@ import time
 import psutil
 import pytest
 
-from storage import overview
-from storage.engine import open_engine
-from storage.records import SlotState
+from storage.database import open_engine
+from storage.snapshot import overview
+from storage.states import SlotState
 from tests.command import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -10,10 +10,10 @@ from typing import Any
 import optuna
 import pytest
 
-from storage import overview
 from storage.database import Database
 from storage.errors import StorageError
-from storage.records import SlotState
+from storage.snapshot import overview
+from storage.states import SlotState
 from tests.command import Command, kill_group, wait_until
 
 pytestmark = pytest.mark.slow

@@ -1,7 +1,8 @@
 """A trial is a plain Ultralytics training: same numbers each epoch, same final weights.
 
 Shown without random augmentation and in one fixed order, because a trial draws both from (seed,
-epoch, index); tests/unit/training/test_images.py shows that their distribution is Ultralytics'.
+epoch, index); tests/unit/training/test_augmented_images.py shows that their distribution is
+Ultralytics'.
 """
 
 import csv
@@ -14,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 from sweep.data.prepared import PreparedDataset
-from sweep.training.child_process import ChildProcess
-from sweep.training.forkserver import warm_up
-from sweep.training.job import Decision, EpochReport, TrialJob, TrialResult
-from sweep.training.messages import Completed, EpochDone
+from sweep.training.contract import Decision, EpochReport, TrialJob, TrialResult
+from sweep.training.process.child import ChildProcess
+from sweep.training.process.forkserver import warm_up
+from sweep.training.process.messages import Completed, EpochDone
 from tests.trainings import next_word
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
@@ -47,7 +48,7 @@ import torch
 from torch.utils.data import RandomSampler, dataloader
 from ultralytics import YOLO
 from ultralytics.utils import torch_utils
-from sweep.training.randomness import order
+from sweep.training.image_cache.randomness import order
 
 class SameOrder(RandomSampler):
     epoch = -1
@@ -68,8 +69,8 @@ FULL_WEIGHTS = """
 import sys
 from pathlib import Path
 import torch
-from sweep.training import ultralytics_trainer
-from sweep.training.detection import DetectionTraining
+from sweep.training.ultralytics import trainer
+from sweep.training.ultralytics.detection import DetectionTraining
 
 def train(job, on_epoch):
     kept = DetectionTraining.final_eval
@@ -77,7 +78,7 @@ def train(job, on_epoch):
         torch.save(training.model.state_dict(), job.run_folder / "full.pt")
         kept(training)
     DetectionTraining.final_eval = final_eval
-    return ultralytics_trainer.train(job, on_epoch)
+    return trainer.train(job, on_epoch)
 """
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.data import acquire
-from sweep.data.acquire import NOT_FETCHED, fetch_annotations, fetch_images
 from sweep.data.cleaning import read_clean
-from sweep.data.file import DatasetSpec
-from sweep.data.picture import encode_jpeg
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
-from sweep.data.remote import ATTEMPTS, FetchError, Remote
-from sweep.data.source import Source
+from sweep.data.reading import acquire
+from sweep.data.reading.acquire import NOT_FETCHED, fetch_annotations, fetch_images
+from sweep.data.reading.picture import encode_jpeg
+from sweep.data.reading.source import Source
 from sweep.errors import InputError, SweepError
+from sweep.files.download import ATTEMPTS, FetchError, Remote
 from tests.datasets import load
 from tests.web import Answer, Web, body, in_turn, serving
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.data.coco import read_coco
+from sweep.data.reading.coco import read_coco
 from sweep.errors import InputError
 
 GOOD: dict[str, Any] = {

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.data.digests import CACHE
-from sweep.data.picture import encode_jpeg
+from sweep.data.packing.digests import CACHE
+from sweep.data.reading.picture import encode_jpeg
 from tests.web import Web, body, serving
 
 COUNT = 12
@@ -22,7 +22,7 @@ KILLS = int(os.environ.get("PREPARE_KILLS", "8"))
 _PREPARE_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 
 deadly, calls = int(sys.argv[3]), 0

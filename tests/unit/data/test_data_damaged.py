@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sweep.data.annotation_fixes import Reason
 from sweep.data.cleaning import read_clean
-from sweep.data.mending import Reason
 from sweep.errors import InputError
 from tests.command import Command
 from tests.datasets import load, make_photos

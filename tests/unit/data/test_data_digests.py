@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.data.digests import CACHE, digest_of, digests_of
-from sweep.data.source import SourceImage
+from sweep.data.packing.digests import CACHE, digest_of, digests_of
+from sweep.data.reading.source import SourceImage
 
 HOUR_NS = 3600 * 10**9
 
@@ -22,7 +22,7 @@ def known_for(path: Path, data: bytes, out: Path, monkeypatch: pytest.MonkeyPatc
     reads: list[Path] = []
     path.write_bytes(data)
     later = path.stat().st_ctime_ns + HOUR_NS
-    monkeypatch.setattr("sweep.data.digests.time.time_ns", lambda: later)
+    monkeypatch.setattr("sweep.data.packing.digests.time.time_ns", lambda: later)
     assert digests_of([image(path, reads)], out) == [digest_of(data)]
     return reads
 

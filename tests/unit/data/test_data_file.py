@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from sweep.data.cleaning import read_clean
-from sweep.data.file import CocoSource, DatasetSpec
+from sweep.data.dataset_file import CocoSource, DatasetSpec
 from sweep.data.summary import check
 from sweep.errors import InputError
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sweep.data.packed import PackedImages
+from sweep.data.packing.packed import PackedImages
 from sweep.data.prepare import prepare
 from sweep.data.prepared import SPLITS, PreparedDataset
 from sweep.errors import InputError
@@ -59,7 +59,7 @@ def test_photos_of_several_sizes_are_not_packed(tmp_path: Path) -> None:
 _READ = """
 import sys
 from pathlib import Path
-from sweep.data.packed import PackedImages
+from sweep.data.packing.packed import PackedImages
 from sweep.data.prepared import PreparedDataset
 packed = PackedImages(PreparedDataset.load(Path(sys.argv[1])), "train")
 int(packed.pixels.sum())

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
-from sweep.data.digests import CACHE
+from sweep.data.packing.digests import CACHE
 from sweep.data.prepare import prepare
 from sweep.data.prepared import SPLITS, PreparedDataset
 from sweep.errors import InputError, SweepError
@@ -261,7 +261,7 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> 
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from sweep.data.file import DatasetSpec\n"
+        "from sweep.data.dataset_file import DatasetSpec\n"
         "from sweep.data.prepare import prepare\n"
         "def die(task, done, total):\n"
         "    if done == 5: os.kill(os.getpid(), signal.SIGKILL)\n"

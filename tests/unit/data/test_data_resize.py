@@ -7,15 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweep.data.file import Resize
-from sweep.data.picture import (
-    EXIF_ORIENTATION,
-    Picture,
-    PictureError,
-    Pixels,
-    encode_jpeg,
-)
-from sweep.data.resize import PADDING_GREY, Placement
+from sweep.data.dataset_file import Resize
+from sweep.data.packing.resize import PADDING_GREY, Placement
+from sweep.data.reading.picture import EXIF_ORIENTATION, Picture, PictureError, Pixels, encode_jpeg
 
 # How a viewer's picture is stored so that the EXIF orientation makes it upright again.
 STORED = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask
 
-from sweep.data.segmentation import box_around
+from sweep.data.reading.segmentation import box_around
 
 PIXELS = np.zeros((60, 80), np.uint8)
 PIXELS[10:30, 20:50] = 1

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from sweep.data.picture import Pixels, encode_jpeg
 from sweep.data.prepare import prepare
 from sweep.data.prepared import SPLITS
-from sweep.data.similar import look_of, similar_groups
+from sweep.data.reading.picture import Pixels, encode_jpeg
+from sweep.data.splitting.similar import look_of, similar_groups
 from tests.conftest import SHARED_DATA
 from tests.datasets import make_photos
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.data.prepared import SPLITS, Split
-from sweep.data.split import stratified_split
+from sweep.data.splitting.stratified import stratified_split
 
 RATIOS: dict[Split, float] = {"train": 0.7, "val": 0.2, "test": 0.1}
 

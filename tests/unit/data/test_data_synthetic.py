@@ -3,8 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from sweep.data.picture import Picture
-from sweep.data.synthetic import COLOURS, SHAPES, draw_image, draw_shapes
+from sweep.data.reading.picture import Picture
+from sweep.data.reading.synthetic import COLOURS, SHAPES, draw_image, draw_shapes
 
 
 def test_an_image_is_a_function_of_seed_and_index() -> None:

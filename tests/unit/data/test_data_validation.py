@@ -5,8 +5,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sweep.errors import InputError
-from sweep.validation import explain
-from sweep.yaml_file import read_yaml
+from sweep.files.validation import explain
+from sweep.files.yaml import read_yaml
 
 
 class Section(BaseModel):

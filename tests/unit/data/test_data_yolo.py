@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sweep.data.yolo import read_yolo
+from sweep.data.reading.yolo import read_yolo
 from sweep.errors import InputError
 
 YAML = "path: tree\ntrain: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from storage.records import SweepRecord
+from storage.snapshot.records import SweepRecord
 from sweep.report.data import ReportData, read
 from tests.factories import make_whole_sweep
 

@@ -2,9 +2,9 @@ import plotly.graph_objects as go
 import pytest
 
 from sweep.evaluation.result import ClassScores, Evaluation, PrecisionRecall, Scores
-from sweep.report.comparison import Pair, comparison, draw_classes
-from sweep.report.confusion import confusion, draw_confusion
-from sweep.report.precision_recall import draw_precision_recall, precision_recall
+from sweep.report.figures.comparison import Pair, comparison, draw_classes
+from sweep.report.figures.confusion import confusion, draw_confusion
+from sweep.report.figures.precision_recall import draw_precision_recall, precision_recall
 from sweep.report.trials import MAP50
 
 

@@ -1,9 +1,14 @@
 import plotly.graph_objects as go
 import pytest
 
-from storage.records import SlotState
-from sweep.report.curves import draw_panel, draw_search_curves, retrain_panels, search_curves
+from storage.states import SlotState
 from sweep.report.data import read
+from sweep.report.figures.curves import (
+    draw_panel,
+    draw_search_curves,
+    retrain_panels,
+    search_curves,
+)
 from sweep.report.trials import Trial
 from tests.factories import BASELINE, BEST, grid, make_search, make_slot, make_sweep
 

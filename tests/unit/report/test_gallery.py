@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from sweep.report.data import read
-from sweep.report.gallery import Picture, choose, describe, draw_boxes, gallery
-from sweep.report.matching import Box, f1, iou
+from sweep.report.figures.gallery import Picture, choose, describe, draw_boxes, gallery
+from sweep.report.figures.matching import Box, f1, iou
 from tests.factories import make_sweep
 
 

@@ -1,9 +1,9 @@
 import plotly.graph_objects as go
 import pytest
 
-from storage.records import SlotState
+from storage.states import SlotState
 from sweep.report.data import read
-from sweep.report.heatmaps import draw_heatmap, heatmaps
+from sweep.report.figures.heatmaps import draw_heatmap, heatmaps
 from sweep.report.trials import MAP50, MAP50_95
 from tests.factories import grid, make_search, make_slot, make_spec, make_sweep
 

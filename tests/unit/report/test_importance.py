@@ -2,7 +2,7 @@ import plotly.graph_objects as go
 import pytest
 
 from sweep.report.data import read
-from sweep.report.importance import draw_importance, importance
+from sweep.report.figures.importance import draw_importance, importance
 from sweep.report.trials import MAP50, MAP50_95
 from tests.factories import grid, make_search, make_slot, make_sweep
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from storage.records import SlotState
+from storage.states import SlotState
 from sweep.report.data import read
 from sweep.report.trials import MAP50, MAP50_95, Trial, setting, settings
 from tests.factories import BEST, grid, make_retrain, make_search, make_slot, make_sweep

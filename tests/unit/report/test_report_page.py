@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from plotly.offline import get_plotlyjs
 
-from storage.records import SlotState
+from storage.states import SlotState
 from sweep.report.page import build_report
 from tests.factories import grid, make_retrain, make_search, make_slot, make_sweep
 

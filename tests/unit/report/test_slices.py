@@ -1,8 +1,8 @@
 import plotly.graph_objects as go
 
-from storage.records import SlotState
+from storage.states import SlotState
 from sweep.report.data import read
-from sweep.report.slices import draw_slice, slices
+from sweep.report.figures.slices import draw_slice, slices
 from sweep.report.trials import MAP50_95
 from tests.factories import make_search, make_slot, make_sweep
 

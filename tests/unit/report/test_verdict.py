@@ -1,4 +1,4 @@
-from storage.records import SlotState
+from storage.states import SlotState
 from sweep.report.data import read
 from sweep.report.verdict import verdict
 from tests.factories import BASELINE, BEST, grid, make_retrain, make_search, make_slot, make_sweep

@@ -6,9 +6,9 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweep.search import PRUNERS, SAMPLERS, planned_points, pruner_for, sampler_for
-from sweep.space import Parameter, grid_points, suggest
-from sweep.spec import PrunerName, SamplerName, Search
+from sweep.search.samplers import PRUNERS, SAMPLERS, planned_points, pruner_for, sampler_for
+from sweep.spec.space import Parameter, grid_points, suggest
+from sweep.spec.sweep_file import PrunerName, SamplerName, Search
 
 
 def parameter(found: Any) -> Parameter:

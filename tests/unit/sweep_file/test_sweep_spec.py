@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from sweep.errors import InputError
-from sweep.spec import SweepSpec, differences
+from sweep.spec.sweep_file import SweepSpec, differences
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 

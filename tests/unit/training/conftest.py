@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.data.file import DatasetSpec
+from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 from sweep.data.prepared import PreparedDataset
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sweep import layout
+from sweep import paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -29,7 +29,7 @@ def state(epoch: int, identity: str = "job") -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run folder with the checkpoints of epochs 2 and 3."""
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     for epoch in (1, 2, 3):
         checkpoint.write(tmp_path, state(epoch))
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def newest_epoch(*folders: Path, identity: str = "job") -> tuple[Path, int] | None:
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     found = checkpoint.newest(folders, identity=identity)
     return None if found is None else (found[0], found[1]["epoch"])
@@ -59,25 +59,25 @@ def damage(path: Path, how: str) -> None:
 def test_what_was_written_is_read(folder: Path) -> None:
     import torch
 
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
-    read = checkpoint.read(folder / layout.CHECKPOINT)
+    read = checkpoint.read(folder / paths.CHECKPOINT)
     written = state(3)
     assert torch.equal(read["weights"], written["weights"])
     assert read["weights"].stride() == written["weights"].stride()
     assert read["optimizer"] == written["optimizer"]
     assert sorted(path.name for path in folder.iterdir()) == [
-        layout.CHECKPOINT,
-        layout.PREVIOUS_CHECKPOINT,
+        paths.CHECKPOINT,
+        paths.PREVIOUS_CHECKPOINT,
     ]
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "one bit", "another file"])
 def test_after_damage_the_one_before_is_used(how: str, folder: Path, tmp_path: Path) -> None:
     assert newest_epoch(folder) == (folder, 3)
-    damage(folder / layout.CHECKPOINT, how)
+    damage(folder / paths.CHECKPOINT, how)
     assert newest_epoch(folder) == (folder, 2)
-    damage(folder / layout.PREVIOUS_CHECKPOINT, how)
+    damage(folder / paths.PREVIOUS_CHECKPOINT, how)
     assert newest_epoch(folder) is None
 
 
@@ -94,7 +94,7 @@ def test_the_checkpoint_of_another_training_is_left_alone(folder: Path) -> None:
 def test_a_writer_that_dies_leaves_what_was_there(
     stops_at: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -113,7 +113,7 @@ def test_what_is_written_beside_a_training_is_as_it_was(
 ) -> None:
     import torch
 
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     changed = threading.Event()
     write = checkpoint.write
@@ -130,25 +130,25 @@ def test_what_is_written_beside_a_training_is_as_it_was(
     training["optimizer"]["groups"][0]["lr"] = 1
     changed.set()
     writer.wait()
-    read, expected = checkpoint.read(tmp_path / layout.CHECKPOINT), state(1)
+    read, expected = checkpoint.read(tmp_path / paths.CHECKPOINT), state(1)
     assert torch.equal(read["weights"], expected["weights"])
     assert read["weights"].stride() == expected["weights"].stride()
     assert read["optimizer"] == expected["optimizer"]
 
 
 def test_one_checkpoint_after_the_other(tmp_path: Path) -> None:
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     writer = checkpoint.Writer()
     for epoch in range(1, 6):
         writer.start(tmp_path, state(epoch))
     writer.wait()
-    names = (layout.CHECKPOINT, layout.PREVIOUS_CHECKPOINT)
+    names = (paths.CHECKPOINT, paths.PREVIOUS_CHECKPOINT)
     assert [checkpoint.read(tmp_path / name)["epoch"] for name in names] == [5, 4]
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_the_training(tmp_path: Path) -> None:
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     writer = checkpoint.Writer()
     writer.start(tmp_path / "missing", state(1))
@@ -163,7 +163,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_training(tmp_path: Path) 
 def test_code_in_a_checkpoint_is_not_run(folder: Path) -> None:
     import torch
 
-    from sweep.training import checkpoint
+    from sweep.training.ultralytics import checkpoint
 
     class Code:
         def __reduce__(self) -> Any:
@@ -172,6 +172,6 @@ def test_code_in_a_checkpoint_is_not_run(folder: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"identity": "job", "epoch": 9, "code": Code()}, buffer)
     digest = hashlib.sha256(buffer.getvalue()).digest()
-    (folder / layout.CHECKPOINT).write_bytes(checkpoint._MAGIC + digest + buffer.getvalue())
+    (folder / paths.CHECKPOINT).write_bytes(checkpoint._MAGIC + digest + buffer.getvalue())
     assert newest_epoch(folder) == (folder, 2)
     assert not (folder / "ran").exists()

@@ -8,8 +8,8 @@ import pytest
 
 from sweep.errors import InputError
 from sweep.training import devices
+from sweep.training.contract import Device
 from sweep.training.devices import Gpu, available_cores, claim, parse_devices, visible
-from sweep.training.job import Device
 
 TWO = [Gpu(index=index, name="made-up", memory_bytes=24 << 30) for index in range(2)]
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]

@@ -40,10 +40,10 @@ SUPERVISOR = """
 import json, os, sys
 from pathlib import Path
 import psutil
-from sweep.training import forkserver
-from sweep.training.child_process import ChildProcess
-from sweep.training.job import TrialJob
-from sweep.training.messages import Alive
+from sweep.training.process import forkserver
+from sweep.training.process.child import ChildProcess
+from sweep.training.contract import TrialJob
+from sweep.training.process.messages import Alive
 
 before = dict(os.environ)
 forkserver.warm_up("ultralytics")

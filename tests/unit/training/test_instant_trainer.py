@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweep.testing import instant_trainer, made_up_epoch
-from sweep.training.job import (
+from sweep.training.contract import (
     Decision,
     EpochReport,
     Scalar,

@@ -10,11 +10,11 @@ import pytest
 
 from sweep.data.prepared import PreparedDataset
 from sweep.evaluation.result import Evaluation
-from sweep.training.job import (
+from sweep.training.contract import (
     Decision,
     EpochReport,
     FailureKind,
-    StreamPlace,
+    ImageCachePlace,
     TrainingFailed,
     TrainingStopped,
     TrialJob,
@@ -58,7 +58,7 @@ def job(tiny: PreparedDataset, tmp_path: Path) -> TrialJob:
 def train(
     job: TrialJob, decide: Callable[[EpochReport], Decision] = lambda _: Decision.CONTINUE
 ) -> tuple[list[EpochReport], TrialResult]:
-    from sweep.training import ultralytics_trainer
+    from sweep.training.ultralytics import trainer
 
     reports: list[EpochReport] = []
 
@@ -66,7 +66,7 @@ def train(
         reports.append(report)
         return decide(report)
 
-    return reports, ultralytics_trainer.train(job, on_epoch)
+    return reports, trainer.train(job, on_epoch)
 
 
 def failure(job: TrialJob) -> TrainingFailed:
@@ -77,7 +77,7 @@ def failure(job: TrialJob) -> TrainingFailed:
 
 def set_up(job: TrialJob, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the training of `job` as it is before its first batch."""
-    from sweep.training.detection import DetectionTraining
+    from sweep.training.ultralytics.detection import DetectionTraining
 
     seen: list[Any] = []
     begin = DetectionTraining.begin
@@ -207,7 +207,7 @@ def test_a_weight_that_is_not_a_number_is_divergence(
 ) -> None:
     import torch
 
-    from sweep.training.detection import DetectionTraining
+    from sweep.training.ultralytics.detection import DetectionTraining
 
     validate = DetectionTraining.validate
 
@@ -290,7 +290,7 @@ def test_an_image_that_vanishes_is_a_data_failure(
 ) -> None:
     import shutil
 
-    from sweep.training.detection import DetectionTraining
+    from sweep.training.ultralytics.detection import DetectionTraining
 
     assert job.dataset is not None
     mine = Path(shutil.copytree(job.dataset, tmp_path / "mine"))
@@ -334,7 +334,7 @@ def test_channels_last_reaches_model_and_batches(
 ) -> None:
     import torch
 
-    from sweep.training.detection import DetectionTraining
+    from sweep.training.ultralytics.detection import DetectionTraining
 
     images: list[torch.Tensor] = []
     preprocess = DetectionTraining.preprocess_batch
@@ -356,7 +356,7 @@ def test_bf16_is_used_in_steps_only(job: TrialJob, monkeypatch: pytest.MonkeyPat
     import torch
     from ultralytics.nn.modules import Conv
 
-    from sweep.training.detection import DetectionTraining
+    from sweep.training.ultralytics.detection import DetectionTraining
 
     outputs: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
     begin, forward = DetectionTraining.begin, Conv.forward
@@ -418,9 +418,11 @@ def test_with_and_without_the_image_stream_the_bits_are_the_same(
         return Decision.CONTINUE
 
     def run(name: str, *, shared: bool = True, decide: Any = lambda _: Decision.CONTINUE) -> Any:
-        place = StreamPlace(folder=tmp_path / "stream", disk_cap_gb=0.1, trainings=9)
+        place = ImageCachePlace(folder=tmp_path / "stream", disk_cap_gb=0.1, trainings=9)
         reports, result = train(
-            replace(job, run_folder=tmp_path / name, stream=place if shared else None, epochs=3),
+            replace(
+                job, run_folder=tmp_path / name, image_cache=place if shared else None, epochs=3
+            ),
             decide,
         )
         saved = torch.load(tmp_path / name / "weights" / "last.pt", weights_only=False)
@@ -447,7 +449,7 @@ def test_with_and_without_the_image_stream_the_bits_are_the_same(
 
 
 def overrides(job: TrialJob, tiny: PreparedDataset) -> dict[str, Any]:
-    from sweep.training.ultralytics_trainer import training_overrides
+    from sweep.training.ultralytics.trainer import training_overrides
 
     return dict(training_overrides(job, tiny, device="cpu"))
 
@@ -507,7 +509,7 @@ def test_patience_of_the_sweep_file_is_obeyed(job: TrialJob, tiny: PreparedDatas
 def test_label_caches_are_written_whole(tmp_path: Path) -> None:
     from ultralytics.data.utils import load_dataset_cache_file
 
-    from sweep.training.containment import _save_label_cache
+    from sweep.training.ultralytics.patches import _save_label_cache
 
     for number in (1, 2):
         _save_label_cache("", tmp_path / "train.cache", {"labels": [number]}, "1.0")
@@ -521,7 +523,7 @@ def test_gpus_without_half_precision_are_those_of_ultralytics() -> None:
 
     from ultralytics.utils.checks import check_amp
 
-    from sweep.training.containment import _NO_AMP
+    from sweep.training.ultralytics.patches import _NO_AMP
 
     listed = _NO_AMP.pattern.partition("(")[2]
     assert listed in inspect.getsource(check_amp)

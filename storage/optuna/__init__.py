@@ -1,0 +1,1 @@
+"""The Optuna side of a sweep: ordinary studies in the same database."""

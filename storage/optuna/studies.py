@@ -1,0 +1,218 @@
+"""The Optuna side of a slot: ordinary studies, written through Optuna's Python API only.
+
+Optuna is a projection of our committed rows: a late or repeated projection writes the same.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from storage.outage import telling_outages
+from storage.queue.slots import Settled
+from storage.states import SlotState
+
+SLOT_ATTRIBUTE = "slot"
+"""User attribute of a trial: the id of the slot it was made for."""
+
+_FINAL = {
+    SlotState.COMPLETE: TrialState.COMPLETE,
+    SlotState.PRUNED: TrialState.PRUNED,
+    SlotState.FAILED: TrialState.FAIL,
+    SlotState.CANCELLED: TrialState.FAIL,
+}
+
+P = ParamSpec("P")
+Found = TypeVar("Found")
+Suggest = Callable[[optuna.Trial], Mapping[str, Any]]
+"""Asks a trial's sampler for every searched setting."""
+
+
+def _telling(method: Callable[P, Found]) -> Callable[P, Found]:
+    """Let a method raise `DatabaseGone` where the database does not answer."""
+
+    @wraps(method)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> Found:
+        with telling_outages():
+            return method(*args, **kwargs)
+
+    return telling
+
+
+class Studies:
+    """Opens studies and keeps their trials in step with the slots."""
+
+    def __init__(self, storage: optuna.storages.RDBStorage) -> None:
+        self._storage = storage
+        self._studies: dict[str, optuna.Study] = {}
+        self._ids: dict[str, int] = {}
+
+    @_telling
+    def ensure(self, name: str, *, metric: str, attributes: Mapping[str, Any]) -> None:
+        """Make a maximising study unless it is there; `metric` is its objective's name."""
+        if name in self._studies:
+            return
+        try:
+            study = optuna.create_study(
+                storage=self._storage, study_name=name, direction="maximize"
+            )
+        except DuplicatedStudyError:
+            study = optuna.load_study(storage=self._storage, study_name=name)
+        if study.metric_names != [metric]:
+            study.set_metric_names([metric])
+        for key in attributes.keys() - study.user_attrs.keys():
+            study.set_user_attr(key, attributes[key])
+        self._studies[name] = study
+
+    @_telling
+    def start_trial(
+        self,
+        name: str,
+        *,
+        slot: int,
+        known: int | None,
+        begun_before: bool,
+        params: Mapping[str, Any] | None,
+        distributions: Mapping[str, BaseDistribution],
+        suggest: Suggest,
+        sampler: BaseSampler,
+    ) -> tuple[int, int, Mapping[str, Any]]:
+        """Find or make the running trial of a slot.
+
+        Args:
+            name: The study.
+            slot: Id of the slot; the trial carries it as a user attribute from its first moment.
+            known: Id of the slot's trial, where one was noted.
+            begun_before: Whether a trial may have been made for the slot without being noted; it is
+                looked for among the running ones.
+            params: The settings where they are drawn, else None: `suggest` asks the sampler.
+            distributions: Of the settings in `params`.
+            suggest: Asks for every setting.
+            sampler: The sampler to ask.
+
+        Returns:
+            Trial id, trial number, settings.
+        """
+        study = self._study(name)
+        trial_id = self._find(name, slot) if known is None and begun_before else known
+        if trial_id is None:
+            template = create_trial(
+                state=TrialState.RUNNING,
+                params=dict(params or {}),
+                distributions={key: distributions[key] for key in params or {}},
+                user_attrs={SLOT_ATTRIBUTE: slot},
+            )
+            template.datetime_start = datetime.now()  # Optuna's are naive
+            # The public `create_new_trial` hides the number: reading it costs six more statements.
+            made = self._storage._create_new_trial(self._id(name), template_trial=template)
+            trial_id, number = int(made._trial_id), made.number
+        else:
+            number = self._storage.get_trial_number_from_id(trial_id)
+        if params is None:
+            study.sampler = sampler
+            params = suggest(self._trial(study, trial_id))
+        return trial_id, number, params
+
+    @_telling
+    def report(self, trial_id: int, *, epoch: int, value: float) -> None:
+        """Note the objective after an epoch, as an intermediate value; again changes nothing."""
+        with suppress(UpdateFinishedTrialError):
+            self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+
+    @_telling
+    def should_prune(self, name: str, trial_id: int, pruner: BasePruner) -> bool:
+        """Ask the pruner about a trial's latest reported epoch."""
+        study = self._study(name)
+        study.pruner = pruner
+        return self._trial(study, trial_id).should_prune()
+
+    @_telling
+    def project(self, settled: Settled, *, objective: str, values: Mapping[int, float]) -> None:
+        """Tell Optuna how a slot ended; telling it again changes nothing.
+
+        Args:
+            settled: The slot.
+            objective: Name of the objective among the result's metrics.
+            values: The objective after each committed epoch, by epoch; those that Optuna does not
+                have yet are added.
+        """
+        slot = settled.slot
+        if slot.trial_id is None or slot.trial_number is None:
+            return  # settled before a trial was made: nothing that Optuna knows of
+        trial = self._storage.get_trial(slot.trial_id)
+        if trial.state.is_finished():
+            return
+        for epoch in values.keys() - trial.intermediate_values.keys():
+            self.report(slot.trial_id, epoch=epoch, value=values[epoch])
+        value = None if settled.result is None else settled.result[objective]
+        # Two workers may find the same slot untold; the slower one meets a finished trial.
+        with suppress(UpdateFinishedTrialError):
+            for key, attribute in _attributes(settled).items():
+                self._storage.set_trial_user_attr(slot.trial_id, key, attribute)
+            self._study(slot.study).tell(
+                slot.trial_number, value, state=_FINAL[settled.state], skip_if_finished=True
+            )
+
+    @_telling
+    def bury_strays(self, name: str, numbers: Mapping[int, int]) -> None:
+        """Fail the trials still running in a study whose slots are all closed.
+
+        Args:
+            name: The study.
+            numbers: The trial number of each slot, by slot id.
+        """
+        study = self._study(name)
+        for trial in self._running(name):
+            slot = trial.user_attrs.get(SLOT_ATTRIBUTE)
+            if isinstance(slot, int) and slot in numbers:  # others are a notebook's own
+                with suppress(UpdateFinishedTrialError):  # another worker was faster
+                    self._storage.set_trial_user_attr(
+                        trial._trial_id, "superseded_by", numbers[slot]
+                    )
+                    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _running(self, name: str) -> list[FrozenTrial]:
+        return self._storage.get_all_trials(
+            self._id(name), deepcopy=False, states=(TrialState.RUNNING,)
+        )
+
+    def _id(self, name: str) -> int:
+        if name not in self._ids:
+            self._ids[name] = self._storage.get_study_id_from_name(name)
+        return self._ids[name]
+
+    def _study(self, name: str) -> optuna.Study:
+        if name not in self._studies:
+            self._studies[name] = optuna.load_study(storage=self._storage, study_name=name)
+        return self._studies[name]
+
+    def _find(self, name: str, slot: int) -> int | None:
+        found = (t for t in self._running(name) if t.user_attrs.get(SLOT_ATTRIBUTE) == slot)
+        return next((int(trial._trial_id) for trial in found), None)
+
+    @staticmethod
+    def _trial(study: optuna.Study, trial_id: int) -> optuna.Trial:
+        # The study's cached storage knows only trials it has read.
+        study.get_trials(deepcopy=False)
+        return optuna.Trial(study, trial_id)
+
+
+def _attributes(settled: Settled) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"attempts": settled.attempt, "worker": settled.worker}
+    if settled.failure_kind is not None:
+        attributes |= {"failure": settled.failure_kind, "message": settled.message}
+    if settled.result is not None:
+        names = ("map50", "map50_95", "precision", "recall", "best_epoch", "epochs", "seconds")
+        attributes |= {name: settled.result[name] for name in names}
+        attributes |= {
+            f"effective_{name}": value for name, value in settled.result["effective"].items()
+        }
+    return attributes

@@ -1,0 +1,1 @@
+"""The queue of budgeted trials: sweeps, stages, slots, their leases and their epochs."""

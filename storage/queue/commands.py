@@ -1,0 +1,84 @@
+"""What a user tells a sweep: pause, resume, cancel, and how urgent it is."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Engine, select, update
+
+from storage.engine import now_s, writing
+from storage.errors import CommandRefused
+from storage.queue.sweeps import get
+from storage.states import SlotState, SweepState
+from storage.tables import slots, stages, sweeps
+
+_CANCELLED = "the sweep was cancelled"
+
+
+def pause(engine: Engine, name: str) -> None:
+    """Let the sweep's workers end their epochs and give their slots back, until `resume`.
+
+    Raises:
+        SweepNotFound: If there is no sweep of this name.
+        CommandRefused: If it is done or cancelled.
+    """
+    _move(engine, name, [SweepState.ACTIVE, SweepState.PAUSED], SweepState.PAUSED)
+
+
+def resume(engine: Engine, name: str) -> None:
+    """Let workers serve a paused sweep again.
+
+    Raises:
+        SweepNotFound: If there is no sweep of this name.
+        CommandRefused: If it is done or cancelled.
+    """
+    _move(engine, name, [SweepState.ACTIVE, SweepState.PAUSED], SweepState.ACTIVE)
+
+
+def cancel(engine: Engine, name: str) -> None:
+    """End the sweep for good: queued slots now, running ones after the epoch at hand.
+
+    Raises:
+        SweepNotFound: If there is no sweep of this name.
+        CommandRefused: If it is done.
+    """
+    going = [SweepState.ACTIVE, SweepState.PAUSED, SweepState.CANCELLED]
+    _move(engine, name, going, SweepState.CANCELLED)
+    of_sweep = (
+        select(stages.c.id)
+        .join(sweeps, sweeps.c.id == stages.c.sweep_id)
+        .where(sweeps.c.name == name)
+    )
+    with writing(engine) as connection:
+        connection.execute(
+            update(slots)
+            .where(slots.c.stage_id.in_(of_sweep), slots.c.state == SlotState.QUEUED)
+            .values(
+                state=SlotState.CANCELLED,
+                failure_kind=SlotState.CANCELLED,
+                message=_CANCELLED,
+                finished_at=now_s(),
+                unprojected=slots.c.trial_id.is_not(None),
+            )
+        )
+
+
+def set_priority(engine: Engine, name: str, priority: int) -> None:
+    """Say how urgent a sweep is: workers that serve several take the highest number first.
+
+    Raises:
+        SweepNotFound: If there is no sweep of this name.
+    """
+    sweep_id = get(engine, name).id
+    with writing(engine) as connection:
+        connection.execute(update(sweeps).where(sweeps.c.id == sweep_id).values(priority=priority))
+
+
+def _move(engine: Engine, name: str, allowed: Collection[SweepState], state: SweepState) -> None:
+    with writing(engine) as connection:
+        moved = connection.execute(
+            update(sweeps)
+            .where(sweeps.c.name == name, sweeps.c.state.in_(list(allowed)))
+            .values(state=state)
+        )
+    if moved.rowcount == 0:
+        found = get(engine, name).state
+        raise CommandRefused(f"sweep {name!r} is {found} and cannot become {state} any more")

@@ -1,0 +1,191 @@
+"""The stages of a sweep: opened when their turn comes, done when their last slot is closed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from storage.engine import reading, writing
+from storage.queue.slots import any_slot
+from storage.states import SlotState, StageState, SweepState
+from storage.tables import slots, stages, sweeps
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSlot:
+    """A slot to be filled in."""
+
+    params: Mapping[str, Any] | None = None
+    """None when a sampler is to choose them at the claim."""
+    label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewStage:
+    """A stage to be made; without slots it waits for the stages before it."""
+
+    name: str
+    study: str
+    epochs: int
+    slots: Sequence[NewSlot] | None = None
+
+
+def insert_stage(connection: Connection, sweep_id: int, stage: NewStage) -> None:
+    """Append a stage to a sweep, with its slots."""
+    position = (
+        select(func.coalesce(func.max(stages.c.position) + 1, 0))
+        .where(stages.c.sweep_id == sweep_id)
+        .scalar_subquery()
+    )
+    stage_id = connection.execute(
+        insert(stages)
+        .values(
+            sweep_id=sweep_id,
+            position=position,
+            name=stage.name,
+            study=stage.study,
+            epochs=stage.epochs,
+            state=StageState.WAITING if stage.slots is None else StageState.OPEN,
+        )
+        .returning(stages.c.id)
+    ).scalar_one()
+    _fill(connection, stage_id, stage.slots or ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingStage:
+    """A stage whose predecessors are all done, so that its slots can be planned."""
+
+    id: int
+    name: str
+    study: str
+    epochs: int
+
+
+def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
+    """Mark what is done as done: stages whose every slot is closed, then the sweep.
+
+    Returns:
+        The next stage to open (`open_stage`), or None when none is ready.
+    """
+    unfinished = exists().where(stages.c.sweep_id == sweeps.c.id, stages.c.state != StageState.DONE)
+    sweep_id = select(sweeps.c.id).where(sweeps.c.name == sweep).scalar_subquery()
+    with writing(engine) as connection:
+        connection.execute(
+            update(stages)
+            .where(stages.c.sweep_id == sweep_id, stages.c.state == StageState.OPEN, *_closed())
+            .values(state=StageState.DONE)
+        )
+        connection.execute(
+            update(sweeps)
+            .where(sweeps.c.name == sweep, sweeps.c.state == SweepState.ACTIVE, ~unfinished)
+            .values(state=SweepState.DONE)
+        )
+        following = connection.execute(
+            select(stages)
+            .where(stages.c.sweep_id == sweep_id, stages.c.state != StageState.DONE)
+            .order_by(stages.c.position)
+            .limit(1)
+        ).first()
+    if following is None or following.state != StageState.WAITING:
+        return None
+    return WaitingStage(
+        id=following.id, name=following.name, study=following.study, epochs=following.epochs
+    )
+
+
+def open_stages(engine: Engine, sweep: str) -> list[tuple[int, str]]:
+    """List a sweep's open stages: id and study."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(stages.c.id, stages.c.study)
+            .join(sweeps, sweeps.c.id == stages.c.sweep_id)
+            .where(sweeps.c.name == sweep, stages.c.state == StageState.OPEN)
+        ).all()
+    return [(row.id, row.study) for row in rows]
+
+
+def all_closed(engine: Engine, stage_id: int) -> bool:
+    """Whether every slot of a stage is final and Optuna was told of it."""
+    with reading(engine) as connection:
+        query = select(stages.c.id).where(stages.c.id == stage_id, *_closed())
+        return connection.execute(query).first() is not None
+
+
+def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int]:
+    """Return the trial number of each of a stage's slots that has a trial, by slot id."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(slots.c.id, slots.c.trial_number).where(
+                slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None)
+            )
+        ).all()
+    return {row.id: row.trial_number for row in rows}
+
+
+def settings_of(engine: Engine, stage_id: int) -> list[Mapping[str, Any]]:
+    """List the settings of a stage's slots, in order."""
+    with reading(engine) as connection:
+        found = connection.execute(
+            select(slots.c.params).where(slots.c.stage_id == stage_id).order_by(slots.c.ordinal)
+        ).scalars()
+        return [params or {} for params in found]
+
+
+def open_stage(engine: Engine, stage_id: int, new: Sequence[NewSlot]) -> bool:
+    """Fill a waiting stage and open it; False when another process did so before."""
+    with writing(engine) as connection:
+        opened = connection.execute(
+            update(stages)
+            .where(stages.c.id == stage_id, stages.c.state == StageState.WAITING)
+            .values(state=StageState.OPEN)
+        )
+        if opened.rowcount == 0:
+            return False
+        _fill(connection, stage_id, new)
+        return True
+
+
+def _closed() -> tuple[ColumnElement[bool], ...]:
+    """Conditions on a stage: no slot is left to do, and Optuna was told of every one."""
+    return tuple(
+        any_slot(condition).is_(None)
+        for condition in (
+            slots.c.state == SlotState.QUEUED,
+            slots.c.state == SlotState.RUNNING,
+            slots.c.unprojected,
+        )
+    )
+
+
+def _fill(connection: Connection, stage_id: int, new: Sequence[NewSlot]) -> None:
+    if not new:
+        return
+    connection.execute(
+        insert(slots).values(
+            stage_id=stage_id,
+            state="queued",
+            ordinal=bindparam("b_ordinal"),
+            label=bindparam("b_label"),
+            params=bindparam("b_params", type_=slots.c.params.type),
+        ),
+        [
+            {
+                "b_ordinal": ordinal,
+                "b_label": slot.label,
+                "b_params": None if slot.params is None else dict(slot.params),
+            }
+            for ordinal, slot in enumerate(new)
+        ],
+    )

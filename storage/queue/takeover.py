@@ -1,0 +1,71 @@
+"""Which running slots have lost their worker."""
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sqlalchemy import Connection, Row, or_, select
+
+from storage.engine import now_s
+from storage.process_identity import ProcessIdentity
+from storage.states import SlotState
+from storage.tables import slots
+
+_CANDIDATES = 200
+
+
+class Watch:
+    """Tells a lost worker from one that is only late.
+
+    Every lease looks expired after an outage or a laptop's sleep. So a slot counts as abandoned
+    only when this process saw the same (attempt, expiry) expired `patience_s` ago, or at once
+    when its owner is provably dead on this host.
+
+    Args:
+        patience_s: How long to watch an expired lease, in seconds.
+        clock: Monotonic seconds, which stand still while this computer sleeps.
+    """
+
+    def __init__(self, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._patience_s = patience_s
+        self._clock = clock
+        self._sightings: dict[int, tuple[int, float, float]] = {}
+        self._looked: float | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether this process has not looked for `patience_s`, or never."""
+        return self._looked is None or self._clock() - self._looked >= self._patience_s
+
+    def abandoned(self, connection: Connection, stages: Collection[int]) -> Row[Any] | None:
+        """Find a slot of these stages to take over: its id, attempt and lease_until."""
+        self._looked = self._clock()
+        here = ProcessIdentity.current().machine
+        expired = (slots.c.lease_until < now_s()).label("expired")
+        running = connection.execute(
+            select(slots.c.id, slots.c.attempt, slots.c.lease_until, slots.c.owner, expired)
+            .where(
+                slots.c.stage_id.in_(list(stages)),
+                slots.c.state == SlotState.RUNNING,
+                or_(expired, slots.c.owner_host == here),
+            )
+            .order_by(slots.c.lease_until)
+            .limit(_CANDIDATES)
+        ).all()
+        seen = {row.id: self._sightings.get(row.id) for row in running if row.expired}
+        self._sightings = {
+            row.id: sighting
+            if (sighting := seen[row.id]) is not None
+            and sighting[:2] == (row.attempt, row.lease_until)
+            else (row.attempt, row.lease_until, self._clock())
+            for row in running
+            if row.expired
+        }
+        return next((row for row in running if self._gone(row)), None)
+
+    def _gone(self, row: Row[Any]) -> bool:
+        if ProcessIdentity.from_json(row.owner).provably_dead():
+            return True
+        if not row.expired:
+            return False
+        return self._clock() - self._sightings[row.id][2] >= self._patience_s

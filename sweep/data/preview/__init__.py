@@ -1,0 +1,1 @@
+"""What was read, fixed and written: for programs and for the eye."""

@@ -1,0 +1,85 @@
+"""Some prepared images with their boxes, chosen so that every class is seen."""
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from sweep.data.packing.drawing import DrawnImage
+from sweep.data.packing.folder import Plan
+from sweep.data.prepared import PreparedDataset, Split
+from sweep.pages import theme
+from sweep.pages.markup import columns, esc
+
+PICTURES = 24
+WIDTH_PX = 320
+"""Of a drawn image."""
+_LINE_PX = 2
+_QUALITY = 82
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One image of the sheet."""
+
+    image: DrawnImage
+    split: Split
+
+
+def choose(plan: Plan) -> list[Picture]:
+    """Return up to `PICTURES` images, by number: one of each class in turn until all are taken."""
+    carriers: list[list[int]] = [[] for _ in plan.clean.classes]
+    for index, image in enumerate(plan.images):
+        for label in {box.label for box in image.boxes}:
+            carriers[label].append(index)
+    chosen: dict[int, None] = {}
+    while len(chosen) < PICTURES and any(carriers):
+        for waiting in carriers:
+            while waiting and waiting[0] in chosen:
+                waiting.pop(0)
+            if waiting and len(chosen) < PICTURES:
+                chosen[waiting.pop(0)] = None
+    return [Picture(image=plan.images[index], split=plan.splits[index]) for index in sorted(chosen)]
+
+
+def contact_sheet(plan: Plan, dataset: PreparedDataset) -> str:
+    """Return the chosen images as HTML; their files have been written."""
+    return columns(
+        (
+            _figure(picture, dataset.images(picture.split), plan.clean.classes)
+            for picture in choose(plan)
+        ),
+        "small",
+    )
+
+
+def _figure(picture: Picture, folder: Path, classes: Sequence[str]) -> str:
+    image = picture.image
+    counts = Counter(classes[box.label] for box in image.boxes)
+    boxes = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    return (
+        f'<figure class="picture"><img alt="{esc(f"{image.file_name}: {boxes}")}" '
+        f'style="width: 100%; height: auto" src="{_data_uri(image, folder)}">'
+        f"<figcaption>{esc(f'{picture.split} {image.file_name}, from {image.source}: {boxes}')}"
+        "</figcaption></figure>"
+    )
+
+
+def _data_uri(image: DrawnImage, folder: Path) -> str:
+    pixels = cv2.imread(str(folder / image.file_name), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise OSError(f"{image.file_name} was damaged while it was being drawn")
+    scale = WIDTH_PX / image.width
+    size = (WIDTH_PX, max(1, round(image.height * scale)))
+    drawn = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    for box in image.boxes:
+        x, y, width, height = (value * scale for value in box.corners)
+        colour = theme.colour(box.label).lstrip("#")
+        blue_green_red = tuple(int(colour[place : place + 2], 16) for place in (4, 2, 0))
+        corners = (round(x), round(y)), (round(x + width), round(y + height))
+        cv2.rectangle(drawn, *corners, blue_green_red, _LINE_PX)
+    _, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -1,0 +1,110 @@
+"""`report.json`: what was read, mended, left out and written, for programs to read."""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from sweep.data.annotation_fixes import Reason
+from sweep.data.packing.fingerprint import VERSION
+from sweep.data.packing.folder import Plan
+from sweep.data.prepared import SPLITS, PreparedDataset, Split
+
+
+def report(plan: Plan, dataset: PreparedDataset) -> dict[str, Any]:
+    """Return the report as plain JSON values; the same for the same input."""
+    source = plan.clean.source
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "version": VERSION,
+        "classes": dataset.classes,
+        "settings": plan.spec.model_dump(
+            mode="json", include={"size", "resize", "split", "classes", "drop", "damaged"}
+        ),
+        "images_per_split": dataset.images_per_split,
+        "boxes_per_split": dataset.boxes_per_split,
+        "boxes_per_class": boxes_per_class(plan),
+        "source": {
+            "images": len(source.all_images),
+            "boxes": sum(len(image.boxes) for image in source.all_images),
+            "classes": len(source.classes),
+            "boxes_per_class": source_boxes(plan),
+        },
+        "boxes_per_class_before": boxes_before(plan),
+        "images_left_out": [
+            {"image": left.image.name, "boxes": len(left.image.boxes), "why": left.why}
+            for left in source.left_out
+        ],
+        "images_turned": [image.source for image in plan.images if image.turned],
+        "images_alike": similar_images(plan),
+        "cleaning": plan.clean.cleaning,
+        "mended": {reason.value: _mended(plan, reason) for reason in Reason},
+        "warnings": warnings(plan),
+    }
+
+
+def boxes_per_class(plan: Plan) -> dict[Split, dict[str, int]]:
+    """Return the boxes written, by split and class, zeros included."""
+    counts: dict[Split, Counter[int]] = {
+        split: Counter(box.label for image in plan.of(split) for box in image.boxes)
+        for split in SPLITS
+    }
+    return {
+        split: {name: counts[split][label] for label, name in enumerate(plan.clean.classes)}
+        for split in SPLITS
+    }
+
+
+def boxes_before(plan: Plan) -> dict[Split, dict[str, int]]:
+    """Return the source's boxes by split and the class they were merged into, before mending."""
+    counts: dict[Split, Counter[int]] = {split: Counter() for split in SPLITS}
+    for image, split in zip(plan.clean.source.images, plan.splits, strict=True):
+        labels = (plan.clean.labels.get(box.category) for box in image.boxes)
+        counts[split].update(label for label in labels if label is not None)
+    return {
+        split: {name: counts[split][label] for label, name in enumerate(plan.clean.classes)}
+        for split in SPLITS
+    }
+
+
+def source_boxes(plan: Plan) -> dict[str, int]:
+    """Return the boxes of the source by source class, before anything was mended."""
+    source = plan.clean.source
+    counts = Counter(box.category for image in source.all_images for box in image.boxes)
+    return {name: counts[name] for name in source.classes}
+
+
+def similar_images(plan: Plan) -> list[list[str]]:
+    """Return the groups of two or more images that look alike, by their names in the source."""
+    groups: dict[int, list[str]] = defaultdict(list)
+    for image, first in zip(plan.images, plan.similar, strict=True):
+        groups[first].append(image.source)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def warnings(plan: Plan) -> list[str]:
+    """Return what the user should know before training on the dataset."""
+    found = []
+    for split, counts in boxes_per_class(plan).items():
+        missing = [name for name, count in counts.items() if not count]
+        if missing and split in plan.splits:
+            found.append(f"{split}: no box of {', '.join(missing)}")
+    for index, first in enumerate(plan.similar):
+        if plan.splits[first] != plan.splits[index]:
+            found.append(
+                f"{plan.images[first].source} ({plan.splits[first]}) and "
+                f"{plan.images[index].source} ({plan.splits[index]}) look alike"
+            )
+    return found
+
+
+def _mended(plan: Plan, reason: Reason) -> list[dict[str, Any]]:
+    return [
+        {
+            "image": mending.image,
+            "annotation": mending.annotation,
+            "before": mending.before,
+            "after": mending.after,
+        }
+        for mending in plan.clean.mended
+        if mending.reason is reason
+    ]

@@ -1,0 +1,89 @@
+"""What a dataset is before it is prepared: images with boxes, whatever format they came in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sweep.data.annotation_fixes import AnnotationFix, Corners
+from sweep.data.prepared import Split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceBox:
+    """One annotated box, as found: it may leave its image or have no area."""
+
+    category: str
+    """Name of its class in the source."""
+    x: float
+    """Left edge in px of the image, from the image's left edge."""
+    y: float
+    """Top edge, px."""
+    width: float
+    height: float
+    crowd: bool = False
+    """Whether it marks a group rather than one object (COCO's `iscrowd`)."""
+    annotation: int | None = None
+    """Its id in a COCO file, its line in a YOLO label file."""
+
+    @property
+    def corners(self) -> Corners:
+        """Left, top, width and height, px."""
+        return self.x, self.y, self.width, self.height
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceImage:
+    """One image and its boxes."""
+
+    name: str
+    """What messages call it: its path in the source."""
+    width: int
+    """Pixels, of the image as annotated."""
+    height: int
+    boxes: tuple[SourceBox, ...]
+    read: Callable[[], bytes]
+    """Returns the encoded image; raises OSError if it cannot."""
+    path: Path | None = None
+    """Its file; None if the image is drawn."""
+    url: str | None = None
+    """Where it can be fetched."""
+    split: Split | None = None
+    """The split it belongs to in the source, if that has splits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """An image that the prepared dataset does without."""
+
+    image: SourceImage
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """All images of a dataset, in the source's order."""
+
+    images: tuple[SourceImage, ...]
+    classes: tuple[str, ...]
+    """Names without repeats, in the source's order; some may have no box."""
+    mended: tuple[AnnotationFix, ...] = ()
+    """What was mended while reading."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Images that could not be had, or not be decoded."""
+
+    @property
+    def all_images(self) -> tuple[SourceImage, ...]:
+        """Those that are left out after the others."""
+        return *self.images, *(left.image for left in self.left_out)
+
+    def without(self, why: Mapping[str, str]) -> "Source":
+        """Return the source without the images of these names, which are left out for a reason."""
+        left_out = tuple(
+            LeftOut(image=image, why=why[image.name]) for image in self.images if image.name in why
+        )
+        return replace(
+            self,
+            images=tuple(image for image in self.images if image.name not in why),
+            mended=tuple(mending for mending in self.mended if mending.image not in why),
+            left_out=self.left_out + left_out,
+        )

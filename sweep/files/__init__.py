@@ -1,0 +1,1 @@
+"""Files of users and of ours: read, checked, fetched, written whole."""

@@ -1,0 +1,197 @@
+"""What pydantic found wrong with a user's file, as one line."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from sweep.errors import nearest
+from sweep.files.yaml import one_line
+
+
+def explain(error: ValidationError, model: type[BaseModel], path: Path) -> str:
+    """Return the one line for the user: the file, the field, what was found, what is allowed.
+
+    Of several errors the most telling is taken: in a union those of the branch that fits best,
+    and an unknown key before the missing one that it was meant to be.
+
+    Args:
+        error: What `model.model_validate` raised.
+        model: The model of the whole file.
+        path: The file, for the message.
+    """
+    problems = [_locate(model, details) for details in error.errors(include_url=False)]
+    in_branch = Counter(problem.branch for problem in problems)
+
+    def rank(problem: _Problem) -> tuple[bool, int, bool]:
+        return (
+            problem.at_union,
+            in_branch[problem.branch] if problem.branch else 0,
+            problem.details["type"] != "extra_forbidden",
+        )
+
+    worst = min(problems, key=rank)
+    if worst.at_union:  # no branch fits: name them all
+        texts = [other.should for other in problems if other.field == worst.field]
+        should = " or ".join(dict.fromkeys(texts)).replace(" or should be", " or")
+        text = f"found {_shown(worst.details['input'])}; {should}"
+    else:
+        text = worst.text
+    where = f"{path}: {worst.field}: " if worst.field else f"{path}: "
+    return one_line(where + text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Problem:
+    """One error of pydantic, placed in the file as the user wrote it."""
+
+    field: str
+    """Dotted path in the file, without the names pydantic gives to branches of unions."""
+    container: Any
+    """Type of the mapping or list that the last step of `field` is in."""
+    branch: tuple[int | str, ...]
+    """Location up to the last branch of a union; empty outside unions."""
+    at_union: bool
+    """Whether the branch does not fit at all, rather than something in it."""
+    details: ErrorDetails
+
+    @property
+    def text(self) -> str:
+        kind, found = self.details["type"], self.details["input"]
+        if kind == "extra_forbidden":
+            return f"unknown key; {nearest(str(self.details['loc'][-1]), _keys(self.container))}"
+        if kind == "missing":
+            return "missing; add it"
+        if kind in {"value_error", "assertion_error"}:
+            return self.details["msg"].partition(", ")[2]
+        return f"found {_shown(found)}; {self.should}"
+
+    @property
+    def should(self) -> str:
+        kind, found = self.details["type"], self.details["input"]
+        context = self.details.get("ctx", {})
+        text = re.sub("^Input should", "should", self.details["msg"]).replace("a valid i", "an i")
+        if kind in {"literal_error", "enum", "union_tag_invalid"}:
+            words = str(context.get("expected", context.get("expected_tags", "")))
+            options = re.findall(r"'([^']*)'", words)
+            text = nearest(str(context.get("tag", found)), options) if options else text
+        elif kind == "union_tag_not_found":
+            text = f"must have the key {context.get('discriminator')}"
+        elif kind == "string_type" and isinstance(found, int | float):
+            text = "should be text; put it in quotes"
+        return _PLAIN.get(kind, text)
+
+
+_MAPPING = "should be a mapping of `key: value` lines"
+_PLAIN = {
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "dict_type": _MAPPING,
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "invalid_key": "keys should be text; put it in quotes",
+}
+"""Pydantic's words that a writer of YAML would not understand."""
+
+
+def _locate(model: type[BaseModel], details: ErrorDetails) -> _Problem:
+    here: Any = model
+    container: Any = model
+    branch: tuple[int | str, ...] = ()
+    steps: list[int | str] = []
+    at_union = False
+    for number, step in enumerate(details["loc"]):
+        here, arms = _unwrapped(here)
+        at_union = len(arms) > 1
+        if at_union:
+            here = _arm(arms, str(step))
+            branch = details["loc"][: number + 1]
+        elif step != "[key]":
+            container, here = here, _child(here, step)
+            steps.append(step)
+    field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return _Problem(
+        field=field.removeprefix("."),
+        container=container,
+        branch=branch,
+        at_union=at_union and details["type"] not in {"value_error", "assertion_error"},
+        details=details,
+    )
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, list[Any]]:
+    """Return the type below Annotated and Optional, and its branches if it is a union."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif get_origin(annotation) in {Union, UnionType}:
+            arms = [arm for arm in get_args(annotation) if arm is not NoneType]
+            if len(arms) > 1:
+                return annotation, arms
+            annotation = arms[0]
+        else:
+            return annotation, []
+
+
+def _tags(annotation: Any) -> list[str]:
+    return [extra.tag for extra in get_args(annotation)[1:] if isinstance(extra, Tag)]
+
+
+def _arm(arms: list[Any], label: str) -> Any:
+    """Return the branch of a union that pydantic calls `label` in a location."""
+
+    def names(arm: Any) -> Iterator[str]:
+        plain = _unwrapped(arm)[0]
+        yield from _tags(arm)
+        if origin := get_origin(plain):
+            yield f"{getattr(origin, '__name__', origin)}["
+        else:
+            yield getattr(plain, "__name__", str(plain))
+        if isinstance(plain, type) and issubclass(plain, BaseModel):
+            for info in plain.model_fields.values():
+                if get_origin(info.annotation) is Literal:
+                    yield from map(str, get_args(info.annotation))
+
+    for arm in arms:
+        if any(
+            label == name or (name[-1:] == "[" and label.startswith(name)) for name in names(arm)
+        ):
+            return arm
+    for arm in arms:  # a branch with a validator: function-after[check(), Name]
+        if any(re.search(rf"\b{re.escape(name)}", label) for name in names(arm)):
+            return arm
+    return Any
+
+
+def _child(annotation: Any, step: int | str) -> Any:
+    """Return the type of one key or element of a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, info in annotation.model_fields.items():
+            if step in {name, info.alias}:
+                return info.annotation
+        return Any
+    arguments = get_args(annotation)
+    if isinstance(step, int) and get_origin(annotation) is tuple and Ellipsis not in arguments:
+        return arguments[step] if step < len(arguments) else Any
+    if not arguments:
+        return Any
+    return arguments[0] if isinstance(step, int) or len(arguments) == 1 else arguments[1]
+
+
+def _keys(annotation: Any) -> list[str]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [info.alias or name for name, info in annotation.model_fields.items()]
+    return []
+
+
+def _shown(found: object) -> str:
+    if found is None:
+        return "nothing"
+    text = repr(found)
+    return text if len(text) <= 80 else f"{text[:77]}…"

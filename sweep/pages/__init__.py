@@ -1,0 +1,1 @@
+"""The HTML that reports, dataset previews and services share."""

@@ -1,0 +1,190 @@
+"""Learning curves: the search's trials over epochs, and baseline beside best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import plotly.graph_objects as go
+
+from storage.snapshot.records import EpochRecord
+from sweep.pages import theme
+from sweep.report.trials import MAP50_95, Trial, settings
+from sweep.stages.plan import BASELINE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One line over epochs."""
+
+    name: str
+    group: str
+    """What decides its colour: the optimizer; empty where none is searched."""
+    epochs: tuple[int, ...]
+    values: tuple[float, ...]
+    best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One quantity of the retrainings over epochs."""
+
+    title: str
+    is_loss: bool
+    curves: tuple[Curve, ...]
+    """The curve's group is the retraining's label; validation losses end in `, val`."""
+
+
+def search_curves(trials: Sequence[Trial], best: Trial | None) -> tuple[Curve, ...]:
+    """Return mAP50-95 by epoch of every trial that has an epoch, the best trial last."""
+    found = [
+        Curve(
+            name=f"trial {trial.name}: {settings(trial.params)}",
+            group=str(trial.params.get("optimizer", "")),
+            epochs=tuple(epoch.epoch for epoch in trial.epochs),
+            values=tuple(epoch.map50_95 for epoch in trial.epochs),
+            best=best is not None and trial.slot.id == best.slot.id,
+        )
+        for trial in trials
+        if trial.epochs
+    ]
+    return tuple(sorted(found, key=lambda curve: curve.best))
+
+
+def draw_search_curves(curves: Sequence[Curve]) -> go.Figure:
+    """Draw the search's curves, thin and coloured by optimizer, the best one thick."""
+    drawing = theme.figure(
+        title=f"{MAP50_95.title} on the validation split after each epoch",
+        x=theme.axis("epoch", dtick=_tick(curves)),
+        y=theme.axis(MAP50_95.title, rangemode="tozero"),
+        height=440,
+        legend="above",
+    )
+    groups = list(dict.fromkeys(sorted(curve.group for curve in curves)))
+    for group in groups:  # one legend line a group, however many trials
+        drawing.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="lines",
+                name=group or "trial",
+                line={"color": theme.colour(groups.index(group)), "width": 2},
+            )
+        )
+    for curve in curves:
+        drawing.add_trace(
+            go.Scatter(
+                x=list(curve.epochs),
+                y=list(curve.values),
+                mode="lines+markers" if curve.best or len(curve.epochs) == 1 else "lines",
+                name="best" if curve.best else curve.name,
+                text=[curve.name] * len(curve.epochs),
+                hovertemplate="%{text}<br>epoch %{x}: %{y:.3f}<extra></extra>",
+                showlegend=curve.best,
+                opacity=1.0 if curve.best else 0.45,
+                line={
+                    "color": theme.INK if curve.best else theme.colour(groups.index(curve.group)),
+                    "width": 3.5 if curve.best else 1.5,
+                },
+            )
+        )
+    return drawing
+
+
+def retrain_panels(trials: Sequence[Trial]) -> tuple[Panel, ...]:
+    """Return scores and losses of the retrainings by epoch, one panel a quantity.
+
+    Training and validation loss of the same name share a panel. Panels without a value are
+    left out.
+    """
+    quantities = [("mAP50", "map50"), ("mAP50-95", "map50_95")]
+    quantities += [("precision", "precision"), ("recall", "recall")]
+    panels = [
+        Panel(
+            title=title,
+            is_loss=False,
+            curves=tuple(_curve(trial, key) for trial in trials if trial.epochs),
+        )
+        for title, key in quantities
+    ]
+    losses = {
+        name.partition("/")[2]: None
+        for trial in trials
+        for epoch in trial.epochs
+        for name in epoch.report.get("losses", {})
+    }
+    panels += [
+        Panel(
+            title=loss.replace("_", " "),
+            is_loss=True,
+            curves=tuple(
+                _curve(trial, f"{part}/{loss}", suffix)
+                for trial in trials
+                for part, suffix in (("train", ""), ("val", ", val"))
+                if trial.epochs
+            ),
+        )
+        for loss in losses
+    ]
+    return tuple(
+        replace(panel, curves=kept)
+        for panel in panels
+        if (kept := tuple(curve for curve in panel.curves if curve.values))
+    )
+
+
+def _curve(trial: Trial, key: str, suffix: str = "") -> Curve:
+    points = [
+        (epoch.epoch, value) for epoch in trial.epochs if (value := _value(epoch, key)) is not None
+    ]
+    label = str(trial.slot.label)
+    return Curve(
+        name=f"{label}{suffix}",
+        group=label,
+        epochs=tuple(epoch for epoch, _ in points),
+        values=tuple(value for _, value in points),
+        best=label != BASELINE,
+    )
+
+
+def _value(epoch: EpochRecord, key: str) -> float | None:
+    if key in ("map50", "map50_95"):
+        return float(getattr(epoch, key))
+    found = epoch.report.get("losses", {}).get(key, epoch.report.get(key))
+    return None if found is None else float(found)
+
+
+def draw_panel(panel: Panel) -> go.Figure:
+    """Draw one quantity: baseline grey, best in the accent, validation losses dotted.
+
+    Losses are logarithmic: one epoch with a learning rate too high would flatten the others.
+    """
+    drawing = theme.figure(
+        title=panel.title,
+        x=theme.axis("epoch", dtick=_tick(panel.curves)),
+        y=theme.axis("loss, logarithmic", type="log")
+        if panel.is_loss
+        else theme.axis(panel.title, rangemode="tozero"),
+        height=270,
+    )
+    for curve in panel.curves:
+        drawing.add_trace(
+            go.Scatter(
+                x=list(curve.epochs),
+                # A logarithmic axis has no zero; a gap shows it.
+                y=[value if value > 0 or not panel.is_loss else None for value in curve.values],
+                mode="lines" if len(curve.epochs) > 1 else "markers",
+                name=curve.name,
+                hovertemplate=f"{curve.name}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+                line={
+                    "color": theme.ACCENT if curve.best else theme.MUTED,
+                    "width": 2,
+                    "dash": "dot" if curve.name.endswith(", val") else "solid",
+                },
+            )
+        )
+    return drawing
+
+
+def _tick(curves: Sequence[Curve]) -> int | None:
+    """Return a tick at every epoch where there are few; None lets plotly choose."""
+    longest = max((curve.epochs[-1] for curve in curves if curve.epochs), default=1)
+    return 1 if longest <= 12 else None

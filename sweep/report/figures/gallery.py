@@ -1,0 +1,177 @@
+"""The same test images three times: the truth, the baseline's boxes, the best's boxes."""
+
+import base64
+import io
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from PIL import Image, ImageDraw, ImageFont
+
+from sweep.data.prepared import PreparedDataset, Split
+from sweep.evaluation.result import Evaluation
+from sweep.pages import theme
+from sweep.report.data import ReportData
+from sweep.report.figures.matching import IOU, Box, f1
+from sweep.stages.plan import BASELINE, BEST
+
+CONFIDENCE = 0.25
+"""Boxes below it are not drawn and do not count."""
+DIFFERING, TYPICAL = 8, 4
+WIDTH_PX = 420
+"""Of a drawn image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One image of the split with three sets of boxes."""
+
+    path: Path
+    why: str
+    """Why it was picked: `the models differ` or `typical`."""
+    boxes: Mapping[str, tuple[Box, ...]]
+    """By `truth`, `baseline`, `best`."""
+    baseline_f1: float
+    best_f1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The chosen images."""
+
+    classes: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    rule: str
+    """How they were chosen, for the reader."""
+    missing: str
+    """Why there are none; empty where there are."""
+
+
+def gallery(data: ReportData) -> Gallery:
+    """Choose the images where the models differ most, and some where they do as usual."""
+    if data.retrain_stage is None:
+        return _without("this sweep retrains nothing")
+    for label in (BASELINE, BEST):
+        if label not in data.judged:
+            run = data.run(label)
+            why = run.missing if run else "its training has not begun"
+            return _without(f"there are no boxes of {label}: {why}")
+    if data.dataset is None:
+        return _without("the prepared dataset cannot be read here")
+    try:
+        pictures = _pictures(data.dataset, data.judged)
+    except OSError as error:
+        return _without(f"{Path(str(error.filename)).name} cannot be read here ({error.strerror})")
+    return Gallery(
+        classes=data.dataset.classes,
+        pictures=choose(pictures),
+        rule=f"First up to {DIFFERING} images where the F1 scores of the two models differ most, "
+        f"then {TYPICAL} whose mean F1 is nearest the median. F1 counts boxes of confidence "
+        f"{CONFIDENCE} or more; right are those that overlap a truth of their class at IoU {IOU} "
+        "or more.",
+        missing="",
+    )
+
+
+def choose(pictures: list[Picture]) -> tuple[Picture, ...]:
+    """Apply the rule: the images that differ most, then the most typical of the rest.
+
+    Equals are told apart by the file's name, so the same data give the same gallery.
+    """
+    ordered = sorted(pictures, key=lambda picture: picture.path.name)
+
+    def gap(picture: Picture) -> float:
+        return abs(picture.best_f1 - picture.baseline_f1)
+
+    def mean(picture: Picture) -> float:
+        return (picture.best_f1 + picture.baseline_f1) / 2
+
+    differing = [picture for picture in sorted(ordered, key=gap, reverse=True) if gap(picture) > 0][
+        :DIFFERING
+    ]
+    rest = [picture for picture in ordered if picture not in differing]
+    middle = median(map(mean, ordered)) if ordered else 0.0
+    typical = sorted(rest, key=lambda picture: abs(mean(picture) - middle))[:TYPICAL]
+    return (
+        *(replace(picture, why="the models differ") for picture in differing),
+        *(replace(picture, why="typical") for picture in typical),
+    )
+
+
+def _without(missing: str) -> Gallery:
+    return Gallery(classes=(), pictures=(), rule="", missing=missing)
+
+
+def _pictures(dataset: PreparedDataset, judged: Mapping[str, Evaluation]) -> list[Picture]:
+    split = cast(Split, judged[BEST].split)
+    truth = json.loads(dataset.annotations(split).read_text())
+    sets = {"truth": _by_image(truth["annotations"])}
+    for label in (BASELINE, BEST):
+        found = json.loads(judged[label].predictions.read_text())
+        sets[label] = _by_image([box for box in found if box["score"] >= CONFIDENCE])
+    pictures = []
+    for image in truth["images"]:
+        boxes = {name: tuple(found[image["id"]]) for name, found in sets.items()}
+        pictures.append(
+            Picture(
+                path=dataset.images(split) / image["file_name"],
+                why="",
+                boxes=boxes,
+                baseline_f1=f1(boxes["truth"], boxes[BASELINE]),
+                best_f1=f1(boxes["truth"], boxes[BEST]),
+            )
+        )
+    return pictures
+
+
+def _by_image(boxes: list[dict[str, Any]]) -> dict[int, list[Box]]:
+    found: dict[int, list[Box]] = defaultdict(list)
+    for box in boxes:
+        x, y, width, height = box["bbox"]
+        found[box["image_id"]].append(
+            Box(
+                cls=box["category_id"] - 1,
+                x=x,
+                y=y,
+                width=width,
+                height=height,
+                score=box.get("score", 1.0),
+            )
+        )
+    return found
+
+
+def draw_boxes(path: Path, boxes: tuple[Box, ...], classes: tuple[str, ...]) -> str:
+    """Draw boxes with class and confidence onto an image, `WIDTH_PX` wide; return a data URI."""
+    with Image.open(path) as opened:
+        scale = WIDTH_PX / opened.width
+        picture = opened.convert("RGB").resize((WIDTH_PX, max(1, round(opened.height * scale))))
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=13)
+    upwards = sorted(boxes, key=lambda box: box.score)  # the surest on top
+    for box in upwards:
+        right, bottom = (box.x + box.width) * scale, (box.y + box.height) * scale
+        corners = (box.x * scale, box.y * scale, right, bottom)
+        pen.rectangle(corners, outline=theme.colour(box.cls), width=3)
+    for box in upwards:
+        colour = theme.colour(box.cls)
+        label = classes[box.cls] if box.score == 1.0 else f"{classes[box.cls]} {box.score:.2f}"
+        place = (max(0.0, box.x * scale), max(0.0, box.y * scale - 16))
+        pen.rectangle(pen.textbbox(place, label, font=font), fill=colour, outline=colour, width=2)
+        pen.text(place, label, fill="white", font=font)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def describe(boxes: tuple[Box, ...], classes: tuple[str, ...]) -> str:
+    """Return the boxes in words: `3 boxes: 2 glass, 1 paper`."""
+    if not boxes:
+        return "no boxes"
+    counts = Counter(classes[box.cls] for box in boxes)
+    kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    return f"{len(boxes)} {'box' if len(boxes) == 1 else 'boxes'}: {kinds}"

@@ -1,0 +1,116 @@
+"""How much each searched setting decides a score: fANOVA over the completed trials."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from sweep.pages import theme
+from sweep.report.trials import Metric, Trial
+from sweep.spec.space import Parameter
+
+FEWEST_TRIALS = 8
+"""With fewer completed trials an estimate says nothing."""
+FEW_TRIALS = 30
+"""With fewer completed trials an estimate is rough."""
+_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance:
+    """Shares of the settings in how much the score varies over the searched space."""
+
+    metric: Metric
+    trials: int
+    """Completed trials that the estimate rests on."""
+    shares: Mapping[str, float]
+    """Sum 1, largest first; empty where there are none. Conditional settings have none."""
+    missing: str
+    """Why there are none; empty where there are."""
+
+
+def importance(
+    trials: Sequence[Trial], space: Mapping[str, Parameter], metric: Metric
+) -> Importance:
+    """Compute fANOVA importances (Hutter et al., ICML 2014) with Optuna.
+
+    The trials are put into a study in memory; the sweep's own study is not needed.
+    """
+    scored = [(trial, score) for trial in trials if (score := trial.score(metric)) is not None]
+    missing = _missing(len(scored), {score for _, score in scored}, space)
+    if missing:
+        return Importance(metric=metric, trials=len(scored), shares={}, missing=missing)
+
+    import optuna
+
+    distributions = {name: parameter.distribution() for name, parameter in space.items()}
+    with _quiet():
+        study = optuna.create_study(direction="maximize")
+        study.add_trials(
+            [
+                optuna.trial.create_trial(
+                    params=dict(trial.params),
+                    distributions={name: distributions[name] for name in trial.params},
+                    value=score,
+                )
+                for trial, score in scored
+            ]
+        )
+        shares = optuna.importance.get_param_importances(
+            study,
+            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=_SEED),
+        )
+    return Importance(metric=metric, trials=len(scored), shares=shares, missing="")
+
+
+def _missing(trials: int, scores: set[float], space: Mapping[str, Parameter]) -> str:
+    """Say why there is no estimate; empty where there is one."""
+    if len(space) < 2:
+        return "only one setting is searched"
+    if trials < FEWEST_TRIALS:
+        return f"{trials} completed trials; an estimate needs at least {FEWEST_TRIALS}"
+    if len(scores) == 1:
+        return "every trial has the same score"
+    return ""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from announcing the study in memory."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def draw_importance(found: Importance) -> go.Figure:
+    """Draw the shares as horizontal bars, the largest on top."""
+    names = list(found.shares)[::-1]
+    values = [found.shares[name] for name in names]
+    drawing = theme.figure(
+        title=f"Importance for {found.metric.title}",
+        x=theme.axis("share of importance", range=[0, 1.12 * max(values)], tickformat=".0%"),
+        y=theme.axis("", type="category", showgrid=False),
+        height=130 + 34 * len(names),
+    )
+    drawing.add_trace(
+        go.Bar(
+            x=values,
+            y=names,
+            orientation="h",
+            marker={"color": theme.ACCENT},
+            text=[f"{value:.0%}" for value in values],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+    )
+    return drawing

@@ -1,0 +1,1 @@
+"""The samplers and pruners that a sweep file may name."""

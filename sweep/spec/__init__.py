@@ -1,0 +1,1 @@
+"""The sweep file: what a sweep is asked to do."""

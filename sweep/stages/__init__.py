@@ -1,0 +1,1 @@
+"""The kinds of stages that a sweep is made of."""

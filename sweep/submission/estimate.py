@@ -1,0 +1,102 @@
+"""What a sweep will cost and what it still lacks, told before the work."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.data.dataset_file import CocoSource, DatasetSpec, SyntheticSource, YoloSource
+from sweep.data.summary import DatasetSummary, check
+from sweep.errors import InputError
+from sweep.search.samplers import planned_points
+from sweep.stages.plan import dataset_file
+from sweep.submission.submit import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a sweep file asks for."""
+
+    name: str
+    trials: int
+    search_epochs: int
+    """Of the whole search, were no trial pruned."""
+    retrain_epochs: int
+    """Of baseline and best together."""
+    model: str
+    model_present: bool
+    """Whether the weights are there or none are needed; else they are downloaded."""
+    dataset: DatasetSummary | None
+    """None where the trainer needs no dataset, or its source is not there yet."""
+    missing: str | None
+    """The dataset's source, where it is not there yet."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return dataclasses.asdict(self)
+
+    def as_text(self) -> str:
+        """Write it as lines for a person."""
+        lines = [
+            f"{self.name}: the file is right",
+            f"search: {self.trials} trials, {self.search_epochs} epochs in all",
+        ]
+        if self.retrain_epochs:
+            lines.append(f"retrain: baseline and best, {self.retrain_epochs} epochs in all")
+        lines.append(
+            f"model: {self.model}" + ("" if self.model_present else ", will be downloaded")
+        )
+        if self.missing is not None:
+            lines.append(f"missing: {self.missing}, which the dataset file names as its source")
+        if self.dataset is not None:
+            found = self.dataset
+            lines.append(
+                f"dataset: {found.name}, {found.images} images, {found.boxes} boxes, "
+                f"{len(found.classes)} classes"
+            )
+            if found.missing:
+                lines.append(f"missing: {found.missing} of {found.images} images are not there yet")
+        return "\n".join(lines)
+
+
+def estimate(file: Path) -> Cost:
+    """Check a sweep file and its dataset file, without images or database.
+
+    Raises:
+        InputError: If either is wrong.
+    """
+    spec = load(file)
+    trials = len(planned_points(spec.search))
+    dataset = _dataset(dataset_file(spec, file), file)
+    missing = None if dataset is None else _missing_source(dataset)
+    return Cost(
+        name=spec.name,
+        trials=trials,
+        search_epochs=trials * spec.search.epochs,
+        retrain_epochs=0 if spec.retrain is None else 2 * spec.retrain.epochs,
+        model=spec.model,
+        model_present=_present(spec.model, file),
+        dataset=None if dataset is None or missing is not None else check(dataset),
+        missing=missing,
+    )
+
+
+def _present(model: str, file: Path) -> bool:
+    name = Path(model)
+    return name.suffix != ".pt" or name.is_file() or (file.parent / name).is_file()
+
+
+def _dataset(path: Path | None, file: Path) -> DatasetSpec | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
+    return DatasetSpec.load(path)
+
+
+def _missing_source(dataset: DatasetSpec) -> str | None:
+    match dataset.source:
+        case CocoSource(coco=path) | YoloSource(yolo=path):
+            return None if path.exists() else str(path)
+        case SyntheticSource():
+            return None

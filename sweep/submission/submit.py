@@ -1,0 +1,154 @@
+"""From a sweep file to a queued sweep."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.database import Database
+from storage.engine import is_missing
+from storage.errors import SweepNotFound
+from storage.queue import sweeps
+from storage.states import SweepState
+from sweep import paths
+from sweep.errors import InputError
+from sweep.paths import study_name
+from sweep.spec.sweep_file import SweepSpec, differences
+from sweep.stages.plan import SEARCH, dataset_file, ensure_study, planned_stages
+from sweep.training import registry
+
+if TYPE_CHECKING:  # a sweep that is done needs neither images nor weights
+    from sweep.data.prepared import PreparedDataset
+    from sweep.training.ultralytics.pretrained import ResolvedModel
+
+Progress = Callable[[str, int, int | None], None]
+"""Told what is being done, how far it is, and how far it goes (None: not known)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A sweep that is queued now."""
+
+    database: Database
+    new: bool
+    """Whether it was not there before."""
+    done: bool
+    """Whether nothing is left to do."""
+
+
+def load(file: Path) -> SweepSpec:
+    """Read a sweep file and check what it names besides the dataset's images.
+
+    Raises:
+        InputError: If anything in it is wrong.
+    """
+    spec = SweepSpec.load(file)
+    try:
+        registry.check(spec.trainer)
+    except InputError as error:
+        raise InputError(f"{file}: trainer: {error}") from error
+    return spec
+
+
+def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> Submitted:
+    """Queue a sweep; the same one again changes nothing.
+
+    Prepares the dataset and fetches the weights where they are missing. A database that is not
+    there yet is made last, so that wrong input leaves none behind.
+
+    Args:
+        storage: The URL of the database.
+        spec: What `load` read.
+        file: What it was read from.
+        progress: Told how far it is.
+
+    Raises:
+        InputError: If something the file names is wrong, or it differs from the sweep of this name.
+        DatabaseRefused: If the database cannot serve.
+    """
+    database = None if is_missing(storage) else Database.open(storage)
+    earlier = None if database is None else _earlier(database, spec.name)
+    if database is not None and earlier is not None:
+        _refuse_changes(file, spec, earlier)
+        if earlier.state in (SweepState.DONE, SweepState.CANCELLED):
+            return Submitted(database=database, new=False, done=True)
+    model = _resolved_model(spec, file, earlier, progress)
+    dataset = _prepared(spec, file, progress)
+    fingerprint = "" if dataset is None else dataset.fingerprint
+    if earlier is not None and earlier.fingerprint != fingerprint:
+        raise InputError(
+            f"{file}: dataset: fingerprint is {fingerprint[:12]}, but sweep '{spec.name}' began "
+            f"on {earlier.fingerprint[:12]}; put the data back, or give the sweep another `name`"
+        )
+    database = database or Database.open(storage)
+    if earlier is not None:
+        return Submitted(database=database, new=False, done=False)
+    new = sweeps.create(
+        database.engine,
+        name=spec.name,
+        spec=spec.to_json(),
+        spec_hash=spec.hash(),
+        dataset=None if dataset is None else dataset.path,
+        fingerprint=fingerprint,
+        runs=paths.RUNS.resolve(),
+        model=model.path,
+        model_sha256=model.sha256,
+        new_stages=planned_stages(spec),
+    )
+    submission = sweeps.get(database.engine, spec.name)
+    if not new:  # another process submitted this name meanwhile
+        _refuse_changes(file, spec, submission)
+    ensure_study(database, submission, study_name(spec.name, SEARCH), spec)
+    return Submitted(database=database, new=new, done=False)
+
+
+def _earlier(database: Database, name: str) -> sweeps.Submission | None:
+    try:
+        return sweeps.get(database.engine, name)
+    except SweepNotFound:
+        return None
+
+
+def _refuse_changes(file: Path, spec: SweepSpec, earlier: sweeps.Submission) -> None:
+    if earlier.spec_hash == spec.hash():
+        return
+    changes = "; ".join(differences(earlier.spec, spec.to_json()))
+    raise InputError(
+        f"{file}: sweep '{spec.name}' was submitted with other settings: {changes}; "
+        "put them back to continue it, or give this one another `name`"
+    )
+
+
+def _prepared(spec: SweepSpec, file: Path, progress: Progress) -> "PreparedDataset | None":
+    from sweep.data.dataset_file import DatasetSpec
+    from sweep.data.prepare import prepare
+
+    path = dataset_file(spec, file)
+    if path is None:
+        return None
+    if not path.exists():
+        raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
+    return prepare(
+        DatasetSpec.load(path),
+        paths.PREPARED,
+        progress=progress,
+    )
+
+
+def _resolved_model(
+    spec: SweepSpec, file: Path, earlier: sweeps.Submission | None, progress: Progress
+) -> "ResolvedModel":
+    from sweep.training.ultralytics.pretrained import ResolvedModel, resolve_weights
+
+    if spec.trainer not in registry.BUILT_IN:
+        return ResolvedModel(path=spec.model, sha256=None)
+    beside = file.parent / spec.model
+    try:
+        return resolve_weights(
+            str(beside) if beside.is_file() else spec.model,
+            paths.WEIGHTS,
+            expected_sha256=None if earlier is None else earlier.model_sha256,
+            progress=lambda done, total: progress(f"downloading {spec.model}", done, total),
+        )
+    except InputError as error:
+        raise InputError(f"{file}: model: {error}") from error

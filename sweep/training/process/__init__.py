@@ -1,0 +1,1 @@
+"""The process that a training runs in, seen from inside and from its supervisor."""

@@ -1,0 +1,161 @@
+"""The process that trains: it speaks to its supervisor over one pipe and knows no database."""
+
+import ctypes
+import faulthandler
+import gc
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from sweep.errors import InputError
+from sweep.training import registry
+from sweep.training.contract import (
+    Decision,
+    EpochReport,
+    FailureKind,
+    TrainingFailed,
+    TrainingStopped,
+    TrialJob,
+    TrialResult,
+)
+from sweep.training.process import heartbeat
+from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Message, Stopped
+
+ALIVE_EVERY_S = 5.0
+"""The process gives a sign of life at least this often while its training moves on."""
+LOG = "train.log"
+"""All that a training prints, in its run folder."""
+
+_MESSAGE_LENGTH = 500
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def run(connection: Connection, job: TrialJob) -> None:
+    """Train `job`, tell how it went, and end the process."""
+    gc.enable()
+    # Loader processes are our children then, and end when we are killed. From a server of their
+    # own, which a child of a fork server would start, they would live on.
+    multiprocessing.set_start_method("fork", force=True)
+    _heed_signals()
+    link = _Link(connection)
+    link.start()
+    try:
+        _redirect_output(job.run_folder)
+        message = _train(job, link)
+    except BaseException as error:  # SystemExit too: a trainer must not end without a word
+        message = _failure(error)
+    try:
+        link.send(message)
+    except Exception as error:  # a trainer may return what cannot be pickled
+        link.send(_failure(error))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads and loader processes that a trainer left behind must not hold us
+
+
+def _heed_signals() -> None:
+    """Leave SIGINT and SIGTERM to the supervisor, and die with the server that forked us.
+
+    Terminals and schedulers send both to every process of a job, and the epoch at hand may still
+    end then. The supervisor itself ends us with SIGKILL.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the server's means that its supervisor is gone
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _redirect_output(run_folder: Path) -> None:
+    """Send all that the process prints to the log, so that it cannot disturb a progress display."""
+    run_folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(run_folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()
+
+
+def _train(job: TrialJob, link: "_Link") -> Message:
+    decided = Decision.CONTINUE
+
+    def on_epoch(report: EpochReport) -> Decision:
+        nonlocal decided
+        if decided is not Decision.CONTINUE:
+            raise TrainingStopped(decided)  # the trainer did not obey
+        if not isinstance(report, EpochReport):
+            raise TypeError(f"{job.trainer} reported {type(report).__name__}, not an EpochReport")
+        link.send(EpochDone(report))
+        with heartbeat.untracked():  # the supervisor may wait for its database
+            decided = link.decisions.get()
+        return decided
+
+    try:
+        result = registry.resolve(job.trainer)(job, on_epoch)
+    except TrainingStopped as stopped:
+        return Stopped(stopped.decision)
+    if decided is not Decision.CONTINUE:
+        return Stopped(decided)
+    if not isinstance(result, TrialResult):
+        raise TypeError(f"{job.trainer} returned {type(result).__name__}, not a TrialResult")
+    return Completed(result)
+
+
+def _failure(error: BaseException) -> Failed:
+    """Turn what a trainer raised into a message, and write its traceback to the log."""
+    traceback.print_exception(error)
+    if isinstance(error, TrainingFailed):
+        return Failed(error.kind, one_line(str(error)))
+    if isinstance(error, MemoryError):
+        return Failed(FailureKind.OOM, one_line(f"out of memory: {error}".rstrip(": ")))
+    if isinstance(error, InputError):
+        return Failed(FailureKind.CRASHED, one_line(str(error)))
+    last = traceback.format_exception_only(error)[-1]
+    return Failed(FailureKind.CRASHED, one_line(last))
+
+
+def one_line(text: str) -> str:
+    """Return `text` as one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
+
+
+class _Link(threading.Thread):
+    """The child's end of the pipe: receives decisions, gives signs of life.
+
+    When the supervisor is gone the pipe closes, and the process ends at once: no orphan trains on.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(name="link", daemon=True)
+        self.decisions: queue.SimpleQueue[Decision] = queue.SimpleQueue()
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def run(self) -> None:
+        try:
+            while True:
+                if self._connection.poll(ALIVE_EVERY_S):
+                    self.decisions.put(self._connection.recv())
+                elif heartbeat.moved():
+                    self.send(Alive())
+        except (EOFError, OSError):
+            os._exit(1)
+
+    def send(self, message: Message) -> None:
+        """Send one message; ends the process if the supervisor is gone."""
+        with self._sending:
+            try:
+                self._connection.send(message)
+            except OSError:
+                os._exit(1)

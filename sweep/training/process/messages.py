@@ -1,0 +1,43 @@
+"""What a training process tells its supervisor. The supervisor answers every `EpochDone`."""
+
+from dataclasses import dataclass
+
+from sweep.training.contract import Decision, EpochReport, FailureKind, TrialResult
+
+
+@dataclass(frozen=True)
+class Alive:
+    """The training moves on; sent at least every `child_main.ALIVE_EVERY_S`."""
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch ended; the training waits for a `Decision`."""
+
+    report: EpochReport
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The training reached its last epoch. Final: nothing follows."""
+
+    result: TrialResult
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The training ended because the supervisor decided so. Final: nothing follows."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The training ended without a result. Final: nothing follows."""
+
+    kind: FailureKind
+    message: str
+    """One line for the user; `train.log` in the run folder has the whole story."""
+
+
+Message = Alive | EpochDone | Completed | Stopped | Failed

@@ -1,0 +1,52 @@
+"""Loaded first in the fork server, for its effects: what every training process inherits.
+
+Import it nowhere else. The numerical libraries read these variables when they are loaded, and a
+process must hold one thread only to be forked, so this comes before torch.
+"""
+
+import atexit
+import ctypes
+import gc
+import os
+import shutil
+import signal
+import sys
+import tempfile
+
+import sweep.training.process.child_main  # noqa: F401 - every child runs it
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+gc.disable()  # a fifth of the time that loading torch takes; every child enables it again
+
+# The supervisor heeds them; the trainings end with it. multiprocessing ignores SIGINT as well, but
+# only after preloading.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+# multiprocessing ends this server when the supervisor and all trainings have ended. A training that
+# lets no other thread run, as in one long call of native code, does not see its supervisor go. It
+# is killed with this server (`sweep.training.process.child_main`), so this server must go first.
+signal.signal(signal.SIGHUP, lambda *_: _leave())
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGHUP)
+
+
+def _leave() -> None:
+    """End at once, also in the middle of an end: an exception might come out anywhere."""
+    shutil.rmtree(_config, ignore_errors=True)
+    os._exit(0)
+
+
+_config = tempfile.mkdtemp(prefix="sweep-ultralytics-")
+atexit.register(shutil.rmtree, _config, ignore_errors=True)  # children leave by os._exit
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    OPENBLAS_NUM_THREADS="1",
+    PYTORCH_NVML_BASED_CUDA_CHECK="1",  # asking whether there is a GPU must not start CUDA here
+    YOLO_CONFIG_DIR=_config,  # the user's Ultralytics settings are neither read nor written
+    YOLO_OFFLINE="true",
+    YOLO_AUTOINSTALL="false",
+    YOLO_VERBOSE="false",  # no progress bars; the log level is the trainer's
+    NO_ALBUMENTATIONS_UPDATE="1",
+)

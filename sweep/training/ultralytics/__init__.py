@@ -1,0 +1,1 @@
+"""The built-in trainer: Ultralytics' training, bent to a trial's contract."""

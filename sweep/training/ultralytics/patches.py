@@ -1,0 +1,74 @@
+"""Ultralytics without its habits: no network, no analytics, no races between trials."""
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+from ultralytics.data import base as data_base
+from ultralytics.data import dataset as data_dataset
+from ultralytics.data import utils as data_utils
+from ultralytics.engine import trainer as engine_trainer
+from ultralytics.utils import LOGGER, callbacks, torch_utils
+
+_NO_AMP = re.compile(r"\b(1660|1650|1630|t400|t550|t600|t1000|t1200|t2000|k40m)", re.IGNORECASE)
+"""GPUs whose half precision gives NaN or zero mAP: the list of ultralytics/utils/checks.py."""
+
+
+@contextmanager
+def patched(*, threads: int) -> Iterator[None]:
+    """Run Ultralytics in here.
+
+    It looks for no font and no weights to test half precision with, loads no integration, uses
+    `threads` CPU threads where it would choose its own number, and writes label caches atomically,
+    because trials on one host start on the same dataset at the same moment.
+    """
+    with ExitStack() as stack:
+        for module, name, value in (
+            (data_utils, "check_font", lambda *_: None),
+            (callbacks, "add_integration_callbacks", lambda *_: None),
+            (engine_trainer, "check_amp", _amp_works),
+            (torch_utils, "NUM_THREADS", threads),
+            (data_base, "NUM_THREADS", threads),
+            (data_dataset, "NUM_THREADS", threads),
+            (data_dataset, "save_dataset_cache_file", _save_label_cache),
+        ):
+            stack.enter_context(_replaced(module, name, value))
+        for logger in (LOGGER, *LOGGER.handlers):
+            logger.setLevel(logging.INFO)
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+def _amp_works(model: nn.Module) -> bool:
+    """Stand for Ultralytics' `check_amp`, which downloads weights to try it."""
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        return False
+    return not _NO_AMP.search(torch_utils.get_gpu_info(device.index or 0).partition(",")[0])
+
+
+def _save_label_cache(prefix: str, path: Path, labels: dict[str, Any], version: str) -> None:
+    """Stand for Ultralytics' function of this name, which removes the file before it writes it."""
+    labels["version"] = version
+    if not os.access(path.parent, os.W_OK):
+        LOGGER.warning(f"{prefix}{path.parent} is not writable, labels are scanned in every trial")
+        return
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        np.save(file, labels)  # type: ignore[arg-type]
+    Path(file.name).replace(path)

@@ -1,0 +1,98 @@
+"""The state of a training between two epochs: everything that later epochs depend on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sweep.data.prepared import PreparedDataset
+from sweep.training.contract import ClassMetrics, EpochReport, TrialJob
+
+if TYPE_CHECKING:
+    from sweep.training.ultralytics.detection import DetectionTraining
+
+
+def identity(job: TrialJob, dataset: PreparedDataset) -> str:
+    """Return a name of everything that decides a training's numbers; hexadecimal."""
+    deciding = {
+        "dataset": dataset.fingerprint,
+        "params": dict(job.params),
+        "settings": dict(job.settings),
+        "device": job.device.kind,
+        **{
+            name: getattr(job, name)
+            for name in (
+                *("model", "epochs", "objective", "schedule"),
+                *("seed", "threads", "memory_format", "precision"),
+            )
+        },
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def capture(training: "DetectionTraining") -> dict[str, Any]:
+    """Return the state after an epoch, in plain values and the training's own tensors."""
+    return {
+        "epoch": training.epoch + 1,
+        "stop": bool(training.stop),
+        "model": training.model.state_dict(),
+        "gradients": {
+            name: parameter.grad
+            for name, parameter in training.model.named_parameters()
+            if parameter.grad is not None
+        },
+        "ema": training.ema.ema.state_dict(),
+        "ema_updates": training.ema.updates,
+        "optimizer": training.optimizer.state_dict(),
+        "scheduler": training.scheduler.state_dict(),
+        "scaler": training.scaler.state_dict(),
+        "last_step": training.last_step,
+        "accumulate": training.accumulate,
+        "best_fitness": training.best_fitness,
+        "stopper": {
+            "best_fitness": float(training.stopper.best_fitness),
+            "best_epoch": training.stopper.best_epoch,
+            "possible_stop": bool(training.stopper.possible_stop),
+        },
+        "fitness": training.fitness,
+        "metrics": training.metrics,
+        "results_csv": training.csv.read_text(),
+        "reports": [asdict(report) for report in training.reports],
+        "per_class": [asdict(metrics) for metrics in training.per_class],
+    }
+
+
+def restore(training: "DetectionTraining", state: Mapping[str, Any]) -> None:
+    """Put `training`, set up for the same job, into `state`."""
+    training.start_epoch = state["epoch"]
+    training.epoch = state["epoch"] - 1
+    training.stop = state["stop"]
+    training.model.load_state_dict(state["model"])
+    for name, parameter in training.model.named_parameters():
+        gradient = state["gradients"].get(name)
+        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+    _restore_criterion(training)
+    training.ema.ema.load_state_dict(state["ema"])
+    training.ema.updates = state["ema_updates"]
+    training.optimizer.load_state_dict(state["optimizer"])
+    training.scheduler.load_state_dict(state["scheduler"])
+    training.scaler.load_state_dict(state["scaler"])
+    training.last_step = state["last_step"]
+    training.accumulate = state["accumulate"]
+    training.best_fitness = state["best_fitness"]
+    training.stopper.__dict__.update(state["stopper"])
+    training.fitness = state["fitness"]
+    training.metrics = state["metrics"]
+    training.csv.write_text(state["results_csv"])
+    training.reports = [EpochReport(**report) for report in state["reports"]]
+    training.per_class = tuple(ClassMetrics(**metrics) for metrics in state["per_class"])
+
+
+def _restore_criterion(training: "DetectionTraining") -> None:
+    """Bring a loss that changes by the epoch, as of a YOLO26, to the epoch it is in."""
+    criterion = training.model.init_criterion()
+    if hasattr(criterion, "update"):
+        for _ in range(training.start_epoch):
+            criterion.update()
+        training.model.criterion = criterion

@@ -1,0 +1,1 @@
+"""A worker: claims slots, has their trials trained, settles them, opens the next stage."""

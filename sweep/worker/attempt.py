@@ -1,0 +1,239 @@
+"""One attempt at one slot: from its lease to its final state."""
+
+import logging
+import math
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+from storage import failpoints
+from storage.database import Database
+from storage.errors import DatabaseGone
+from storage.queue.slots import Lease, Settled
+from storage.queue.stages import settings_of
+from storage.queue.sweeps import Submission
+from storage.states import SweepState
+from sweep import paths
+from sweep.search import samplers
+from sweep.spec.space import settings_line, suggest
+from sweep.spec.sweep_file import SweepSpec
+from sweep.stages import plan
+from sweep.training.contract import Decision, Device, EpochReport, FailureKind, TrialJob
+from sweep.training.process.child import ChildProcess
+from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped
+from sweep.worker.epoch_log import EpochLog
+from sweep.worker.image_sharing import image_cache_place
+from sweep.worker.outcome import Outcome
+from sweep.worker.retry import Retry
+from sweep.worker.shutdown import Shutdown
+
+_POLL_S = 0.5
+
+
+class _TrialLog(logging.LoggerAdapter[logging.Logger]):
+    """Puts the name of a trial in front of what is logged of it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.getLogger(__name__))
+        self.trial = name
+
+    def process(
+        self, msg: str, kwargs: MutableMapping[str, Any]
+    ) -> tuple[str, MutableMapping[str, Any]]:
+        return f"{self.trial}: {msg}", kwargs
+
+
+class Attempt:
+    """One attempt at one slot.
+
+    Args:
+        database: Where the slot is.
+        submission: The slot's sweep as stored.
+        spec: The slot's sweep, parsed.
+        lease: The right to the slot.
+        device: The share of a device to train on.
+        shutdown: Whether this process was told to leave.
+        retry: Repeats calls while the database is away.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        submission: Submission,
+        spec: SweepSpec,
+        lease: Lease,
+        *,
+        device: Device,
+        shutdown: Shutdown,
+        retry: Retry,
+    ) -> None:
+        self._database = database
+        self._queue = database.queue
+        self._submission = submission
+        self._spec = spec
+        self._lease = lease
+        self._slot = lease.slot
+        self._device = device
+        self._shutdown = shutdown
+        self._retry = retry
+        self._log = _TrialLog(f"{self._slot.study} slot {self._slot.ordinal}")
+        self._next_renewal = time.monotonic() + self._queue.renewal_s
+        self._fixed: Sequence[Mapping[str, Any]] = ()
+        self._trial_begun = lease.attempt > 1  # a call that an outage broke may have made it too
+        self._outcome = Outcome(self._queue, submission, spec, lease, retry=retry, log=self._log)
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the attempt ended because nothing can be written to the run folder."""
+        return self._outcome.disk_full
+
+    def run(self) -> Settled | None:
+        """Train the slot's trial to its end; None if the slot was given back.
+
+        Raises:
+            LeaseLost: If another worker holds the slot now; the training was dropped.
+            DatabaseGone: If the database was away when this process had to leave at once.
+        """
+        if self._retry(lambda: self._queue.sweep_state(self._lease)) is SweepState.CANCELLED:
+            return self._outcome.cancel()
+        if self._lease.lost > self._spec.retries.lost:
+            return self._outcome.fail(
+                Failed(FailureKind.LOST, f"{self._lease.lost} workers vanished while at it")
+            )
+        number, params = self._retry(self._start_trial)
+        self._log.trial = f"{self._slot.study} trial {number}"
+        self._retry(self._epoch_log.recall)
+        if self._retry(self._epoch_log.pruned_before):
+            return self._outcome.prune()
+        self._log.info("%s", settings_line(params))
+        child = ChildProcess.start(self._job(params))
+        try:
+            message = self._follow(child)
+        finally:
+            child.kill()
+        self._retry(self._epoch_log.recall)
+        return self._conclude(message)
+
+    def _start_trial(self) -> tuple[int, Mapping[str, Any]]:
+        slot, spec = self._slot, self._spec
+        begun_before, self._trial_begun = self._trial_begun, True
+        plan.ensure_study(self._database, self._submission, slot.study, spec)
+        self._fixed = (
+            [] if slot.stage == plan.SEARCH else settings_of(self._database.engine, slot.stage_id)
+        )
+        trial_id, number, params = self._database.studies.start_trial(
+            slot.study,
+            slot=slot.id,
+            known=slot.trial_id,
+            begun_before=begun_before,
+            params=slot.params,
+            distributions=plan.distributions_of(spec, slot.stage, self._fixed),
+            suggest=lambda trial: suggest(trial, spec.search.space),
+            sampler=samplers.sampler_for(spec.search, slot.ordinal),
+        )
+        failpoints.reached(failpoints.TRIAL_MADE)
+        self._queue.record_trial(self._lease, trial_id=trial_id, number=number, params=params)
+        failpoints.reached(failpoints.TRIAL_RECORDED)
+        folders = (self._submission.runs, slot.sweep, slot.id, self._lease.attempt)
+        self._epoch_log = EpochLog(
+            self._database,
+            spec,
+            self._lease,
+            trial_id=trial_id,
+            stored=self._queue.stored_epochs(slot.id) if self._lease.attempt > 1 else [],
+            run_folder=paths.run_folder(*folders),
+            earlier=paths.earlier_run_folders(*folders),
+            retry=self._retry,
+        )
+        return number, params
+
+    def _job(self, params: Mapping[str, Any]) -> TrialJob:
+        spec, slot = self._spec, self._slot
+        return TrialJob(
+            sweep=slot.sweep,
+            slot=slot.id,
+            attempt=self._lease.attempt,
+            trainer=spec.trainer,
+            params=dict(params),
+            settings=dict(spec.train),
+            epochs=slot.stage_epochs,
+            dataset=self._submission.dataset,
+            run_folder=paths.run_folder(
+                self._submission.runs, slot.sweep, slot.id, self._lease.attempt
+            ),
+            earlier=paths.earlier_run_folders(
+                self._submission.runs, slot.sweep, slot.id, self._lease.attempt
+            ),
+            model=self._submission.model,
+            objective=spec.objective,
+            schedule=spec.schedule,
+            seed=spec.seed,
+            device=self._device,
+            threads=spec.threads,
+            memory_format=spec.memory_format,
+            precision=spec.precision,
+            image_cache=image_cache_place(spec, slot.stage, params, self._fixed),
+            evaluate_on=None if slot.stage == plan.SEARCH else "test",
+        )
+
+    def _follow(self, child: ChildProcess) -> Message:
+        """Relay a training's epochs until its final message."""
+        hung_after_s = self._spec.hung_after_s
+        while True:
+            if self._shutdown.at_once:
+                return Stopped(Decision.STOP)
+            self._keep_lease()
+            self._database.rest()
+            message = child.receive(_POLL_S)
+            if isinstance(message, EpochDone):
+                if not _finite(message.report):
+                    text = f"epoch {message.report.epoch}: a metric is not finite"
+                    return Failed(FailureKind.DIVERGED, text)
+                child.answer(self._decide(message.report))
+            elif isinstance(message, Completed | Stopped | Failed):
+                return message
+            elif time.monotonic() - child.last_sign_of_life > hung_after_s:
+                return Failed(FailureKind.HUNG, f"no sign of life for {hung_after_s:g} s; killed")
+
+    def _keep_lease(self) -> None:
+        if time.monotonic() < self._next_renewal:
+            return
+        self._next_renewal = time.monotonic() + self._queue.renewal_s
+        try:
+            self._queue.renew(self._lease)
+            self._epoch_log.flush()
+        except DatabaseGone as gone:
+            self._retry.note(gone)
+
+    def _decide(self, report: EpochReport) -> Decision:
+        """Commit an epoch, then decide on it; what an earlier attempt decided holds."""
+        decision = self._epoch_log.enter(report)
+        self._next_renewal = time.monotonic() + self._queue.renewal_s
+        self._log.info(
+            "epoch %d/%d  mAP50 %.3f  mAP50-95 %.3f%s",
+            *(report.epoch, self._slot.stage_epochs, report.map50, report.map50_95),
+            "  pruned" if decision is Decision.PRUNE else "",
+        )
+        ends = self._shutdown.requested or self._epoch_log.sweep is not SweepState.ACTIVE
+        last = report.epoch >= self._slot.stage_epochs
+        return Decision.STOP if decision is Decision.CONTINUE and ends and not last else decision
+
+    def _conclude(self, message: Message) -> Settled | None:
+        if isinstance(message, Completed):
+            return self._outcome.complete(message.result)
+        if isinstance(message, Failed):
+            if message.kind is FailureKind.CRASHED and self._shutdown.requested:
+                self._outcome.release(FailureKind.PREEMPTED)  # it was ended together with us
+                return None
+            return self._outcome.fail(message)
+        if isinstance(message, Stopped) and message.decision is Decision.PRUNE:
+            return self._outcome.prune()
+        if self._epoch_log.sweep is SweepState.CANCELLED:
+            return self._outcome.cancel()
+        paused = self._epoch_log.sweep is SweepState.PAUSED
+        self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
+        return None
+
+
+def _finite(report: EpochReport) -> bool:
+    return all(map(math.isfinite, (report.map50, report.map50_95, report.precision, report.recall)))

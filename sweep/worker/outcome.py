@@ -1,0 +1,107 @@
+"""How an attempt at a slot ends: the slot is settled, or given back."""
+
+import logging
+from typing import Any
+
+from storage import failpoints
+from storage.queue.queue import Queue
+from storage.queue.slots import Lease, Settled
+from storage.queue.sweeps import Submission
+from storage.states import SlotState
+from sweep.spec.sweep_file import SweepSpec
+from sweep.stages import plan
+from sweep.training.contract import FailureKind, TrialResult
+from sweep.training.process.messages import Failed
+from sweep.worker.disk import lacks_room
+from sweep.worker.retry import Retry
+from sweep.worker.serialization import to_json
+
+DISK_FULL = "disk_full"
+"""How an attempt ends that found no room to write; the slot goes on later or elsewhere."""
+
+
+class Outcome:
+    """The ways in which one attempt can end.
+
+    Each of them raises `LeaseLost` if another worker holds the slot now, and `DatabaseGone` if the
+    database is away when this process must leave at once.
+
+    Args:
+        queue: Where the slot is.
+        submission: The slot's sweep as stored.
+        spec: The slot's sweep, parsed.
+        lease: The right to the slot.
+        retry: Repeats calls while the database is away.
+        log: Of the trial.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        submission: Submission,
+        spec: SweepSpec,
+        lease: Lease,
+        *,
+        retry: Retry,
+        log: logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        self._queue = queue
+        self._submission = submission
+        self._spec = spec
+        self._lease = lease
+        self._retry = retry
+        self._log = log
+        self.disk_full = False
+        """Whether the attempt ended because nothing can be written to the run folder."""
+
+    def complete(self, result: TrialResult) -> Settled:
+        """Settle the slot with the training's result."""
+        self._log.info(
+            "complete, best epoch %d  mAP50 %.3f  mAP50-95 %.3f",
+            *(result.best_epoch, result.map50, result.map50_95),
+        )
+        value = float(getattr(result, self._spec.objective))
+        return self._settle(SlotState.COMPLETE, result=to_json(result), value=value)
+
+    def prune(self) -> Settled:
+        """Settle the slot as the pruner decided."""
+        message = f"the {self._spec.search.pruner} pruner expected nothing of it"
+        return self._settle(SlotState.PRUNED, message=message)
+
+    def cancel(self) -> Settled:
+        """Settle the slot of a cancelled sweep."""
+        self._log.info("cancelled")
+        return self._settle(
+            SlotState.CANCELLED,
+            failure_kind=FailureKind.CANCELLED,
+            message="the sweep was cancelled",
+        )
+
+    def fail(self, failed: Failed) -> Settled | None:
+        """Do what the failure's kind says: fail the slot, prune it, or give it back."""
+        kind, message = failed.kind, failed.message
+        if kind is FailureKind.CRASHED and lacks_room(self._submission.runs):
+            self.disk_full = True
+            self.release(DISK_FULL, f"no room left below {self._submission.runs}")
+            return None
+        self._log.warning("%s: %s", kind, message)
+        if kind is FailureKind.DIVERGED and self._lease.slot.stage == plan.SEARCH:
+            return self._settle(SlotState.PRUNED, failure_kind=kind, message=message)
+        retries, counted = self._spec.retries.of(kind)
+        settled = self._retry(
+            lambda: self._queue.fail(self._lease, kind, message, retries=retries, counted=counted)
+        )
+        failpoints.reached(failpoints.SETTLED)
+        if settled is None:
+            self._log.info("is tried again")
+        return settled
+
+    def release(self, reason: str, message: str | None = None) -> None:
+        """Give the slot back; `reason` is one word, kept with the attempt."""
+        self._retry(lambda: self._queue.release(self._lease, reason, message))
+        self._log.info("given back (%s)", message or reason)
+
+    def _settle(self, state: SlotState, **values: Any) -> Settled:
+        settled = self._retry(lambda: self._queue.settle(self._lease, state, **values))
+        failpoints.reached(failpoints.SETTLED)
+        return settled

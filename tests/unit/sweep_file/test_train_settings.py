@@ -1,0 +1,126 @@
+"""Legal training settings."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sweep.spec.train_settings import OPTIMIZERS, defaults, validate_setting
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr0", 0.01),
+        ("lr0", 1),
+        ("momentum", 0.0),
+        ("momentum", 0.937),
+        ("batch", 1),
+        ("imgsz", 640),
+        ("optimizer", "AdamW"),
+        ("cache", "ram"),
+        ("freeze", None),
+        ("freeze", 10),
+        ("close_mosaic", 0),
+        ("warmup_epochs", 0.15),
+        ("patience", 0),
+    ],
+)
+def test_legal_settings_pass(name: str, value: object) -> None:
+    validate_setting(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("learning_rate", 0.1, "no training setting"),
+        ("weight_decy", 0.1, "did you mean 'weight_decay'?"),
+        ("mask_ratio", 4, "no training setting of a detector"),
+        ("lr0", 0, r"in \(0, 1\]"),
+        ("lr0", -0.1, r"in \(0, 1\]"),
+        ("lr0", 2.0, r"in \(0, 1\]"),
+        ("lr0", float("nan"), r"in \(0, 1\]"),
+        ("lr0", "0.01", "write it without quotes"),
+        ("lr0", True, "allowed is a number"),
+        ("lr0", None, "is empty"),
+        ("momentum", 1.0, r"in \[0, 1\)"),
+        ("batch", 0, "at least 1"),
+        ("batch", -1, "AutoBatch"),
+        ("batch", 0.7, "a whole number"),
+        ("imgsz", 100, "use 96 or 128"),
+        ("imgsz", 16, "at least 32"),
+        ("mosaic", 1.5, r"in \[0, 1\]"),
+        ("cos_lr", 1, "true or false"),
+        ("cos_lr", "yes", "true or false"),
+        ("optimizer", "auto", "ignores lr0 and momentum"),
+        ("optimizer", "adamw", "write 'AdamW'"),
+        ("optimizer", "Adamw2", "did you mean"),
+        ("amp", "bf16", "`precision:`"),
+        ("cache", "disk", "use 'ram'"),
+        ("epochs", 5, "under `search:` or `retrain:`"),
+        ("data", "coco8.yaml", "`dataset:`"),
+        ("model", "yolov8n.pt", "`model:`"),
+        ("device", "cpu", "--device"),
+        ("seed", 3, "seed"),
+        ("plots", True, "report"),
+        ("resume", True, "goes on by itself"),
+        ("single_cls", True, "dataset file"),
+        ("channels_last", True, "memory_format"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(name: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        validate_setting(name, value)
+    assert f"'{name}'" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_default_but_the_optimizer_is_legal() -> None:
+    for name, value in defaults().items():
+        if name != "optimizer":
+            validate_setting(name, value)
+
+
+def test_ultralytics_is_not_imported() -> None:
+    code = (
+        "import sys; from sweep.spec.train_settings import *; validate_setting('lr0', 0.1);"
+        "assert not {'torch', 'ultralytics', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_what_is_legal_here_is_legal_there() -> None:
+    from ultralytics.cfg import (
+        CFG_BOOL_KEYS,
+        CFG_FRACTION_KEYS,
+        CFG_INT_KEYS,
+        get_cfg,
+    )
+
+    legal = defaults()
+    assert {"lr0", "momentum", "weight_decay", "optimizer", "imgsz", "batch"} <= set(legal)
+    assert get_cfg(overrides={**legal, "optimizer": "SGD"}).lr0 == legal["lr0"]
+    for name in CFG_FRACTION_KEYS & set(legal):
+        with pytest.raises(ValueError, match="allowed is a number"):
+            validate_setting(name, 1.5)
+    for name in CFG_INT_KEYS & set(legal):
+        with pytest.raises(ValueError, match="whole number"):
+            validate_setting(name, 2.5)
+    for name in CFG_BOOL_KEYS & set(legal):
+        with pytest.raises(ValueError, match="true or false"):
+            validate_setting(name, "x")
+
+
+@pytest.mark.slow
+def test_every_optimizer_can_be_built() -> None:
+    from types import SimpleNamespace
+
+    from torch import nn
+    from ultralytics.engine.trainer import BaseTrainer
+
+    model = nn.Module()
+    model.model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8))
+    for name in OPTIMIZERS:
+        built = BaseTrainer.build_optimizer(SimpleNamespace(), model, name=name)
+        assert type(built).__name__ == name
