@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check fast-tests bench clean
+.PHONY: demo test check lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/sweep run configs/quickstart.yaml
@@ -12,12 +12,14 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(WORKERS) tests
 
-check: $(INSTALLED)
+check: lint
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests
+
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests
 
 bench: $(INSTALLED)
 	$(BIN)/python bench/startup.py
