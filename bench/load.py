@@ -24,7 +24,6 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from statistics import mean, quantiles
 
-import optuna
 from sqlalchemy import func, select
 
 from bench.simulated_worker import Found, Office, Worker, spec_of
@@ -69,7 +68,6 @@ def main() -> None:
     parser.add_argument("--pruned", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=600.0)
     options = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     server = Postgres(max_connections=str(MAX_CONNECTIONS))
     server.start()
     try:

@@ -101,7 +101,6 @@ def _asks(server: Postgres, waiting: int, workers: int) -> float:
 
 
 def _ask(url: str) -> list[float]:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.load_study(storage=url, study_name="asks")
     times = []
     for number in range(CALLS // 4):

@@ -12,7 +12,8 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 from storage.database import Database
 from storage.engine import connectable_engine
 from storage.errors import DatabaseGone
-from storage.optuna.storage import open_storage, use_engine
+from storage.optuna.private import use_engine
+from storage.optuna.storage import open_storage
 from storage.optuna.studies import Studies
 from storage.process_identity import ProcessIdentity
 from storage.queue.queue import Queue

@@ -1,25 +1,21 @@
 """Optuna's own tables in the same database."""
 
 import time
-import warnings
 from typing import Any
 
-import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.engine import BUSY_TIMEOUT_S, POOL, driver_url, is_sqlite
 from storage.errors import DatabaseRefused
+from storage.optuna.private import use_engine
 
 _OPENING_TRIES = 10
 _OPENING_PAUSE_S = 0.2
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
-
-def open_storage(url: str, engine: Engine) -> optuna.storages.RDBStorage:
+def open_storage(url: str, engine: Engine) -> RDBStorage:
     """Open Optuna's own tables, making them where they are missing.
 
     Args:
@@ -36,21 +32,12 @@ def open_storage(url: str, engine: Engine) -> optuna.storages.RDBStorage:
     return storage
 
 
-def use_engine(storage: optuna.storages.RDBStorage, engine: Engine) -> None:
-    """Let Optuna use the connections of our engine instead of its own."""
-    storage.scoped_session.remove()
-    storage.engine.dispose()
-    # Optuna's transactions read and then write, so on SQLite they take the write lock at once.
-    storage.engine = engine.execution_options(sqlite_begin="IMMEDIATE")
-    storage.scoped_session.configure(bind=storage.engine)
-
-
-def _opened(url: str, engine_options: dict[str, Any]) -> optuna.storages.RDBStorage:
+def _opened(url: str, engine_options: dict[str, Any]) -> RDBStorage:
     # Two processes that open an empty database at once both make the tables, and one is refused.
     # Optuna makes only those that are missing, so trying again ends with all of them.
     for remaining in reversed(range(_OPENING_TRIES)):
         try:
-            return optuna.storages.RDBStorage(url, engine_kwargs=engine_options)
+            return RDBStorage(url, engine_kwargs=engine_options)
         except (DBAPIError, RuntimeError) as error:
             if remaining == 0 or isinstance(error, RuntimeError):
                 cause = " ".join(str(error).split())

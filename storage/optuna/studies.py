@@ -16,6 +16,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from storage.optuna import private
 from storage.outage import telling_outages
 from storage.queue.slots import Settled
 from storage.states import SlotState
@@ -111,14 +112,13 @@ class Studies:
                 user_attrs={SLOT_ATTRIBUTE: slot},
             )
             template.datetime_start = datetime.now()  # Optuna's are naive
-            # The public `create_new_trial` hides the number: reading it costs six more statements.
-            made = self._storage._create_new_trial(self._id(name), template_trial=template)
-            trial_id, number = int(made._trial_id), made.number
+            made = private.create_trial(self._storage, self._id(name), template)
+            trial_id, number = private.id_of(made), made.number
         else:
             number = self._storage.get_trial_number_from_id(trial_id)
         if params is None:
             study.sampler = sampler
-            params = suggest(self._trial(study, trial_id))
+            params = suggest(private.open_trial(study, trial_id))
         return trial_id, number, params
 
     @_telling
@@ -132,7 +132,7 @@ class Studies:
         """Ask the pruner about a trial's latest reported epoch."""
         study = self._study(name)
         study.pruner = pruner
-        return self._trial(study, trial_id).should_prune()
+        return private.open_trial(study, trial_id).should_prune()
 
     @_telling
     def project(self, settled: Settled, *, objective: str, values: Mapping[int, float]) -> None:
@@ -175,7 +175,7 @@ class Studies:
             if isinstance(slot, int) and slot in numbers:  # others are a notebook's own
                 with suppress(UpdateFinishedTrialError):  # another worker was faster
                     self._storage.set_trial_user_attr(
-                        trial._trial_id, "superseded_by", numbers[slot]
+                        private.id_of(trial), "superseded_by", numbers[slot]
                     )
                     study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
@@ -196,13 +196,7 @@ class Studies:
 
     def _find(self, name: str, slot: int) -> int | None:
         found = (t for t in self._running(name) if t.user_attrs.get(SLOT_ATTRIBUTE) == slot)
-        return next((int(trial._trial_id) for trial in found), None)
-
-    @staticmethod
-    def _trial(study: optuna.Study, trial_id: int) -> optuna.Trial:
-        # The study's cached storage knows only trials it has read.
-        study.get_trials(deepcopy=False)
-        return optuna.Trial(study, trial_id)
+        return next((private.id_of(trial) for trial in found), None)
 
 
 def _attributes(settled: Settled) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
+import storage.optuna  # noqa: F401 - keeps Optuna quiet
 from sweep.spec.space import grid_points, suggest
 from sweep.spec.sweep_file import PrunerName, SamplerName, Search
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _random_points(search: Search) -> list[dict[str, Any]]:
