@@ -16,8 +16,8 @@ from storage.optuna.private import use_engine
 from storage.optuna.storage import open_storage
 from storage.optuna.studies import Studies
 from storage.process_identity import ProcessIdentity
+from storage.queue.leases import Lease
 from storage.queue.queue import Queue
-from storage.queue.slots import Lease
 from storage.states import SlotState
 from sweep.spec.sweep_file import SweepSpec
 from sweep.testing import made_up_epoch

@@ -10,25 +10,10 @@ from sqlalchemy.exc import DBAPIError
 from storage import schema
 from storage.engine import connectable_engine, is_sqlite, unopened
 from storage.errors import DatabaseGone
-from storage.queue.queue import LEASE_S, Queue
+from storage.queue.queue import Queue
 
 if TYPE_CHECKING:
     from storage.optuna.studies import Studies
-
-
-def open_engine(url: str, *, create: bool = True) -> Engine:
-    """Open the database; with `create`, make it where it is missing.
-
-    Raises:
-        DatabaseRefused: If the URL names no database that can serve, or it cannot be opened, or its
-            tables are another version's.
-    """
-    engine = connectable_engine(url, create=create)
-    try:
-        schema.require(engine)
-    except (DBAPIError, DatabaseGone) as error:
-        raise unopened(url, error) from error
-    return engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +25,19 @@ class Database:
     queue: Queue
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True, lease_s: float = LEASE_S) -> "Database":
-        """Open a database.
+    def open(cls, url: str, *, create: bool = True) -> "Database":
+        """Open a database; with `create`, make it where it is missing.
 
         Raises:
-            DatabaseRefused: If it cannot serve, or is not there and `create` is False.
+            DatabaseRefused: If the URL names no database that can serve, or it cannot be opened,
+                or its tables are another version's.
         """
-        engine = open_engine(url, create=create)
-        return cls(url=url, engine=engine, queue=Queue(engine, lease_s=lease_s))
+        engine = connectable_engine(url, create=create)
+        try:
+            schema.require(engine)
+        except (DBAPIError, DatabaseGone) as error:
+            raise unopened(url, error) from error
+        return cls(url=url, engine=engine, queue=Queue(engine))
 
     def rest(self) -> None:
         """Hold no connection until the next call; before every wait that may be long.

@@ -3,26 +3,72 @@
 Times are the database's clock, in seconds since 1970-01-01 UTC (`storage.engine.now_s`).
 """
 
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
 from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Dialect,
+    Enum,
     Float,
     ForeignKey,
     Index,
     Integer,
     MetaData,
+    Row,
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     false,
     text,
 )
 
+from storage.states import SlotState, StageState, SweepState
+
 metadata = MetaData()
 VERSION_TABLE = "sweep_alembic_version"
 """Of Alembic; beside `alembic_version`, which is Optuna's."""
+Record = TypeVar("Record")
+
+
+def record_of(kind: type[Record], row: Row[Any], **others: Any) -> Record:
+    """Make a dataclass's instance of a row's columns of the same names, and of other values."""
+    names = [field.name for field in fields(kind) if field.name not in others]  # type: ignore[arg-type]
+    return kind(**{name: getattr(row, name) for name in names}, **others)
+
+
+def _state(kind: type[StrEnum]) -> Enum:
+    values = [state.value for state in kind]
+    return Enum(kind, native_enum=False, length=16, values_callable=lambda _: values)
+
+
+class _FilePath(TypeDecorator[Path]):
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Path | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Path | None:
+        return None if value is None else Path(value)
+
+
+class _UtcTime(TypeDecorator[datetime]):
+    """Seconds of the database's clock, read as a time with its zone."""
+
+    impl = Float
+    cache_ok = True
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
 
 sweeps = Table(
     "sweeps",
@@ -31,14 +77,14 @@ sweeps = Table(
     Column("name", String(100), nullable=False, unique=True),
     Column("spec", JSON, nullable=False),
     Column("spec_hash", String(64), nullable=False),
-    Column("dataset", Text),  # null for a trainer that needs none
+    Column("dataset", _FilePath),  # null for a trainer that needs none
     Column("fingerprint", String(64), nullable=False),
-    Column("runs", Text, nullable=False),
+    Column("runs", _FilePath, nullable=False),
     Column("model", Text, nullable=False),  # absolute path of the weights, or a model's name
     Column("model_sha256", String(64)),  # of the weights; null where the model has none
-    Column("state", String(16), nullable=False),
+    Column("state", _state(SweepState), nullable=False),
     Column("priority", Integer, nullable=False, server_default="0"),  # higher first
-    Column("created_at", Float, nullable=False),
+    Column("created_at", _UtcTime, nullable=False),
 )
 
 stages = Table(
@@ -50,7 +96,7 @@ stages = Table(
     Column("name", String(100), nullable=False),
     Column("study", String(250), nullable=False, unique=True),
     Column("epochs", Integer, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", _state(StageState), nullable=False),
     UniqueConstraint("sweep_id", "position"),
     UniqueConstraint("sweep_id", "name"),
 )
@@ -63,7 +109,7 @@ slots = Table(
     Column("ordinal", Integer, nullable=False),
     Column("label", String(32)),
     Column("params", JSON(none_as_null=True)),
-    Column("state", String(16), nullable=False),
+    Column("state", _state(SlotState), nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("worker", String(200)),
     Column("owner", JSON(none_as_null=True)),  # ProcessIdentity of the worker
@@ -76,8 +122,8 @@ slots = Table(
     Column("result", JSON(none_as_null=True)),
     Column("value", Float),  # the result's objective
     Column("unprojected", Boolean, nullable=False, server_default=false()),  # Optuna must be told
-    Column("started_at", Float),
-    Column("finished_at", Float),
+    Column("started_at", _UtcTime),
+    Column("finished_at", _UtcTime),
     UniqueConstraint("stage_id", "ordinal"),
     Index("ix_slots_claim", "stage_id", "state", "ordinal"),
     Index("ix_slots_best", "stage_id", "value"),

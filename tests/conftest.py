@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage.database import open_engine
+from storage.database import Database
 from sweep import paths
 from tests.command import Command
 from tests.postgres import Postgres
@@ -46,7 +46,7 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
 
 @pytest.fixture
 def engine(storage_url: str) -> Iterator[Engine]:
-    engine = open_engine(storage_url)
+    engine = Database.open(storage_url).engine
     yield engine
     engine.dispose()
 

@@ -16,8 +16,7 @@ def submit(
     planned = [NewStage(name="search", study=f"{name}/search", epochs=epochs, slots=slots)]
     if retrain:
         planned.append(NewStage(name="retrain", study=f"{name}/retrain", epochs=9))
-    return sweeps.create(
-        engine,
+    submission = sweeps.Submission(
         name=name,
         spec={"name": name},
         spec_hash="0",
@@ -26,5 +25,5 @@ def submit(
         runs=Path("runs"),
         model="yolov8n.yaml",
         model_sha256=None,
-        new_stages=planned,
     )
+    return sweeps.create(engine, submission, planned)

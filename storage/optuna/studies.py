@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from storage.optuna import private
 from storage.outage import telling_outages
-from storage.queue.slots import Settled
+from storage.queue.settling import Settled
 from storage.states import SlotState
 
 SLOT_ATTRIBUTE = "slot"

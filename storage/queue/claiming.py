@@ -3,28 +3,55 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, true, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from storage.engine import now_s
-from storage.queue.slots import Slot, any_slot, of_stage, slot_of
-from storage.queue.takeover import Watch
+from storage.process_identity import ProcessIdentity
+from storage.queue import attempts
+from storage.queue.leases import LEASE_S, Lease
+from storage.queue.slots import Slot, any_slot, named, of_stage
+from storage.queue.takeover import LeaseWatch
 from storage.states import SlotState, StageState, SweepState
-from storage.tables import slots, stages, sweeps
-
-Claimed = tuple[Slot, int]
-"""A slot and the number of the attempt that begins."""
+from storage.tables import record_of, slots, stages, sweeps
 
 
-def claim_queued(
-    connection: Connection, names: Collection[str], values: Mapping[str, Any]
-) -> Claimed | None:
-    """Take the first queued slot of the most urgent sweep, by priority and age.
+def claim(
+    connection: Connection,
+    worker: str,
+    owner: ProcessIdentity,
+    names: Collection[str],
+    watch: LeaseWatch,
+) -> Lease | None:
+    """Take a queued slot, or one whose worker is lost; those come first when the watch is due.
 
     Args:
         connection: In a transaction that writes.
+        worker: Who takes it.
+        owner: The worker's process.
         names: Sweeps to look at; all when empty.
-        values: What a claim writes into the slot.
+        watch: Knows which workers are lost.
     """
+    values = {
+        "state": SlotState.RUNNING,
+        "attempt": slots.c.attempt + 1,
+        "worker": worker,
+        "owner": owner.to_json(),
+        "owner_host": owner.machine,
+        "lease_until": now_s() + LEASE_S,
+    }
+    if watch.due:
+        return _claim_abandoned(connection, names, values, watch) or _claim_queued(
+            connection, names, values
+        )
+    return _claim_queued(connection, names, values) or _claim_abandoned(
+        connection, names, values, watch
+    )
+
+
+def _claim_queued(
+    connection: Connection, names: Collection[str], values: Mapping[str, Any]
+) -> Lease | None:
+    """Take the first queued slot of the most urgent sweep, by priority and age."""
     queued = slots.c.state == SlotState.QUEUED
     for stage in connection.execute(
         _open_stages(names)
@@ -46,21 +73,14 @@ def claim_queued(
             .returning(*slots.c)
         ).first()
         if claimed is not None:
-            return slot_of(claimed, stage), claimed.attempt
+            return _begin(connection, claimed, stage)
     return None
 
 
-def claim_abandoned(
-    connection: Connection, names: Collection[str], values: Mapping[str, Any], watch: Watch
-) -> Claimed | None:
-    """Take over a slot whose worker is lost; also one of a cancelled sweep, which ends so.
-
-    Args:
-        connection: In a transaction that writes.
-        names: Sweeps to look at; all when empty.
-        values: What a claim writes into the slot.
-        watch: Knows which workers are lost.
-    """
+def _claim_abandoned(
+    connection: Connection, names: Collection[str], values: Mapping[str, Any], watch: LeaseWatch
+) -> Lease | None:
+    """Take over a slot whose worker is lost; also one of a cancelled sweep, which ends so."""
     served = sweeps.c.state.in_([SweepState.ACTIVE, SweepState.CANCELLED])
     found: dict[int, Row[Any]] = {
         stage.stage_id: stage for stage in connection.execute(_open_stages(names).where(served))
@@ -79,17 +99,23 @@ def claim_abandoned(
         .values(**values)
         .returning(*slots.c)
     ).first()
-    return None if claimed is None else (slot_of(claimed, found[claimed.stage_id]), claimed.attempt)
-
-
-def named(names: Collection[str]) -> ColumnElement[bool]:
-    """Return the condition that a sweep is one of these; true for all when there are none."""
-    return sweeps.c.name.in_(list(names)) if names else true()
+    return None if claimed is None else _begin(connection, claimed, found[claimed.stage_id])
 
 
 def _open_stages(names: Collection[str]) -> Select[Any]:
     return (
-        select(*of_stage())
+        select(stages.c.id.label("stage_id"), *of_stage())
         .join(sweeps, sweeps.c.id == stages.c.sweep_id)
         .where(stages.c.state == StageState.OPEN, named(names))
+    )
+
+
+def _begin(connection: Connection, slot: Row[Any], stage: Row[Any]) -> Lease:
+    """Note the attempt that begins with the claim of a slot."""
+    attempts.begin(connection, slot.id, slot.attempt, slot.worker)
+    return Lease(
+        slot=record_of(Slot, slot, **stage._mapping),
+        attempt=slot.attempt,
+        worker=slot.worker,
+        lost=0 if slot.attempt == 1 else attempts.count(connection, slot.id, [attempts.LOST]),
     )

@@ -22,17 +22,6 @@ class Standing:
     """Whether the sweep goes on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredEpoch:
-    """An epoch that was committed for a slot."""
-
-    epoch: int
-    map50: float
-    map50_95: float
-    decision: str | None
-    """None when its worker died before it could decide."""
-
-
 def record(
     connection: Connection,
     slot: Slot,
@@ -60,7 +49,7 @@ def record(
     decision, sweep = connection.execute(
         select(decided.scalar_subquery(), state.scalar_subquery())
     ).one()
-    return Standing(decision=decision, sweep=SweepState(sweep))
+    return Standing(decision=decision, sweep=sweep)
 
 
 def decide(connection: Connection, slot: Slot, *, epoch: int, decision: str) -> None:
@@ -70,12 +59,3 @@ def decide(connection: Connection, slot: Slot, *, epoch: int, decision: str) -> 
         .where(epochs.c.slot_id == slot.id, epochs.c.epoch == epoch)
         .values(decision=decision)
     )
-
-
-def stored(connection: Connection, slot: int) -> list[StoredEpoch]:
-    """List a slot's committed epochs, in order."""
-    columns = (epochs.c.epoch, epochs.c.map50, epochs.c.map50_95, epochs.c.decision)
-    rows = connection.execute(
-        select(*columns).where(epochs.c.slot_id == slot).order_by(epochs.c.epoch)
-    )
-    return [StoredEpoch(**row) for row in rows.mappings()]

@@ -1,24 +1,39 @@
-"""Writing into a slot only while its lease holds: every write checks the fencing token."""
+"""A worker's right to a slot: every write checks that it still has it."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, update
 
 from storage.engine import now_s
 from storage.errors import LeaseLost
-from storage.queue.slots import Lease
+from storage.queue.slots import Slot
 from storage.states import SlotState
 from storage.tables import slots, workers
 
+LEASE_S = 60.0
+"""How long a lease holds without renewal."""
 
-def change(connection: Connection, lease: Lease, values: Mapping[str, Any]) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """A worker's time-limited right to a slot."""
+
+    slot: Slot
+    attempt: int
+    """The fencing token: every write checks that it is still the slot's."""
+    worker: str
+    lost: int = 0
+    """How many earlier attempts ended with their worker."""
+
+
+def write_under(connection: Connection, lease: Lease, **values: Any) -> None:
     """Write values into the lease's slot.
 
     Raises:
         LeaseLost: If another worker holds the slot now.
     """
-    changed = connection.execute(
+    written = connection.execute(
         update(slots)
         .where(
             slots.c.id == lease.slot.id,
@@ -27,17 +42,17 @@ def change(connection: Connection, lease: Lease, values: Mapping[str, Any]) -> N
         )
         .values(**values)
     )
-    if changed.rowcount == 0:
+    if written.rowcount == 0:
         raise LeaseLost(f"slot {lease.slot.id}: attempt {lease.attempt} was taken over or settled")
 
 
-def prolong(connection: Connection, lease: Lease, lease_s: float) -> None:
-    """Let the lease hold for `lease_s` from now, and note its worker's sign of life.
+def renew(connection: Connection, lease: Lease) -> None:
+    """Let the lease hold for `LEASE_S` from now, and note its worker's sign of life.
 
     Raises:
         LeaseLost: If another worker holds the slot now.
     """
-    change(connection, lease, {"lease_until": now_s() + lease_s})
+    write_under(connection, lease, lease_until=now_s() + LEASE_S)
     connection.execute(
         update(workers).where(workers.c.id == lease.worker).values(last_seen=now_s())
     )

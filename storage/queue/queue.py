@@ -8,46 +8,33 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Engine, select, update
 
 from storage.engine import now_s, reading, writing
 from storage.process_identity import ProcessIdentity
-from storage.queue import attempts, epochs, leases
-from storage.queue.claiming import Claimed, claim_abandoned, claim_queued, named
-from storage.queue.epochs import Standing, StoredEpoch
-from storage.queue.slots import Lease, Settled, settled_of, slot_rows
-from storage.queue.takeover import Watch
+from storage.queue import attempts, claiming, epochs, leases, settling
+from storage.queue.epochs import Standing
+from storage.queue.leases import LEASE_S, Lease
+from storage.queue.settling import Settled
+from storage.queue.takeover import LeaseWatch
 from storage.states import SlotState, SweepState
 from storage.tables import slots, sweeps
-
-LEASE_S = 60.0
-_FREE = {"worker": None, "owner": None, "owner_host": None, "lease_until": None}
 
 
 class Queue:
     """One process's access to the queue.
 
     Args:
-        engine: An engine of `storage.database.open_engine`.
-        lease_s: How long a claim is good for without renewal, in seconds.
+        engine: That of a `storage.database.Database`.
         clock: Monotonic seconds; only for how long this process has watched an expired lease.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        lease_s: float = LEASE_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._engine = engine
-        self.lease_s = lease_s
-        self._watch = Watch(self.renewal_s, clock)
+    renewal_s = LEASE_S / 3
+    """How often a lease should be renewed, in seconds."""
 
-    @property
-    def renewal_s(self) -> float:
-        """How often a lease should be renewed, in seconds."""
-        return self.lease_s / 3
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._watch = LeaseWatch(self.renewal_s, clock)
 
     def claim(
         self, worker: str, owner: ProcessIdentity, *, names: Collection[str] = ()
@@ -59,33 +46,8 @@ class Queue:
         a sampler or pruner should hear of them in their turn. They may be of cancelled sweeps,
         which come to their end so.
         """
-        values = {
-            "state": SlotState.RUNNING,
-            "attempt": slots.c.attempt + 1,
-            "worker": worker,
-            "owner": owner.to_json(),
-            "owner_host": owner.machine,
-            "lease_until": now_s() + self.lease_s,
-        }
         with writing(self._engine) as connection:
-            claimed = self._claim(connection, names, values)
-            if claimed is None:
-                return None
-            slot, attempt = claimed
-            attempts.begin(connection, slot.id, attempt, worker)
-            lost = 0 if attempt == 1 else attempts.count(connection, slot.id, [attempts.LOST])
-            return Lease(slot=slot, attempt=attempt, worker=worker, lost=lost)
-
-    def _claim(
-        self, connection: Connection, names: Collection[str], values: Mapping[str, Any]
-    ) -> Claimed | None:
-        if self._watch.due:
-            return claim_abandoned(connection, names, values, self._watch) or claim_queued(
-                connection, names, values
-            )
-        return claim_queued(connection, names, values) or claim_abandoned(
-            connection, names, values, self._watch
-        )
+            return claiming.claim(connection, worker, owner, names, self._watch)
 
     def renew(self, lease: Lease) -> None:
         """Prolong the lease.
@@ -94,7 +56,7 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            leases.prolong(connection, lease, self.lease_s)
+            leases.renew(connection, lease)
 
     def record_trial(
         self, lease: Lease, *, trial_id: int, number: int, params: Mapping[str, Any]
@@ -105,10 +67,8 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            leases.change(
-                connection,
-                lease,
-                {"trial_id": trial_id, "trial_number": number, "params": dict(params)},
+            leases.write_under(
+                connection, lease, trial_id=trial_id, trial_number=number, params=dict(params)
             )
 
     def record_epoch(
@@ -123,7 +83,7 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            leases.prolong(connection, lease, self.lease_s)
+            leases.renew(connection, lease)
             return epochs.record(
                 connection, lease.slot, epoch=epoch, map50=map50, map50_95=map50_95, report=report
             )
@@ -135,13 +95,8 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            leases.change(connection, lease, {"lease_until": now_s() + self.lease_s})
+            leases.write_under(connection, lease, lease_until=now_s() + LEASE_S)
             epochs.decide(connection, lease.slot, epoch=epoch, decision=decision)
-
-    def stored_epochs(self, slot: int) -> list[StoredEpoch]:
-        """List a slot's committed epochs, in order."""
-        with reading(self._engine) as connection:
-            return epochs.stored(connection, slot)
 
     def sweep_state(self, lease: Lease) -> SweepState:
         """Read whether the lease's sweep goes on."""
@@ -165,16 +120,14 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            return self._settle(
+            return settling.settle(
                 connection,
                 lease,
-                {
-                    "state": state,
-                    "result": None if result is None else dict(result),
-                    "value": value,
-                    "failure_kind": failure_kind,
-                    "message": message,
-                },
+                state=state,
+                result=None if result is None else dict(result),
+                value=value,
+                failure_kind=failure_kind,
+                message=message,
             )
 
     def fail(
@@ -201,12 +154,10 @@ class Queue:
         with writing(self._engine) as connection:
             failed = attempts.count(connection, lease.slot.id, counted or [kind])
             if failed < retries:
-                self._release(connection, lease, kind, message)
+                settling.give_back(connection, lease, kind, message)
                 return None
-            return self._settle(
-                connection,
-                lease,
-                {"state": SlotState.FAILED, "failure_kind": kind, "message": message},
+            return settling.settle(
+                connection, lease, state=SlotState.FAILED, failure_kind=kind, message=message
             )
 
     def release(self, lease: Lease, reason: str, message: str | None = None) -> None:
@@ -216,45 +167,12 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            self._release(connection, lease, reason, message)
-
-    def _settle(self, connection: Connection, lease: Lease, values: Mapping[str, Any]) -> Settled:
-        leases.change(
-            connection, lease, {"finished_at": now_s(), "unprojected": True} | dict(values)
-        )
-        settled = settled_of(
-            connection.execute(slot_rows().where(slots.c.id == lease.slot.id)).one()
-        )
-        attempts.end(
-            connection,
-            lease.slot.id,
-            lease.attempt,
-            settled.failure_kind or settled.state,
-            settled.message,
-        )
-        return settled
-
-    def _release(
-        self, connection: Connection, lease: Lease, reason: str, message: str | None
-    ) -> None:
-        leases.change(connection, lease, {"state": SlotState.QUEUED, **_FREE})
-        attempts.end(connection, lease.slot.id, lease.attempt, reason, message)
+            settling.give_back(connection, lease, reason, message)
 
     def unprojected(self, *, names: Collection[str] = ()) -> list[Settled]:
         """List settled slots that Optuna was not told of, with no live owner to do it."""
         with reading(self._engine) as connection:
-            rows = connection.execute(
-                slot_rows()
-                .add_columns((slots.c.lease_until < now_s()).label("expired"))
-                .where(slots.c.unprojected, named(names))
-            ).all()
-        return [
-            settled_of(row)
-            for row in rows
-            if row.owner is None
-            or row.expired
-            or ProcessIdentity.from_json(row.owner).provably_dead()
-        ]
+            return settling.unprojected(connection, names)
 
     def close(self, settled: Settled) -> None:
         """Note that Optuna was told of a settled slot."""

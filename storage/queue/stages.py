@@ -19,7 +19,7 @@ from sqlalchemy import (
 from storage.engine import reading, writing
 from storage.queue.slots import any_slot
 from storage.states import SlotState, StageState, SweepState
-from storage.tables import slots, stages, sweeps
+from storage.tables import record_of, slots, stages, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +100,7 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
         ).first()
     if following is None or following.state != StageState.WAITING:
         return None
-    return WaitingStage(
-        id=following.id, name=following.name, study=following.study, epochs=following.epochs
-    )
+    return record_of(WaitingStage, following)
 
 
 def open_stages(engine: Engine, sweep: str) -> list[tuple[int, str]]:
@@ -175,7 +173,7 @@ def _fill(connection: Connection, stage_id: int, new: Sequence[NewSlot]) -> None
     connection.execute(
         insert(slots).values(
             stage_id=stage_id,
-            state="queued",
+            state=SlotState.QUEUED,
             ordinal=bindparam("b_ordinal"),
             label=bindparam("b_label"),
             params=bindparam("b_params", type_=slots.c.params.type),

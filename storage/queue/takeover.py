@@ -14,28 +14,28 @@ from storage.tables import slots
 _CANDIDATES = 200
 
 
-class Watch:
+class LeaseWatch:
     """Tells a lost worker from one that is only late.
 
     Every lease looks expired after an outage or a laptop's sleep. So a slot counts as abandoned
-    only when this process saw the same (attempt, expiry) expired `patience_s` ago, or at once
-    when its owner is provably dead on this host.
+    only when this process saw the same (attempt, expiry) expired `grace_s` ago, or at once when its
+    owner is provably dead on this host.
 
     Args:
-        patience_s: How long to watch an expired lease, in seconds.
+        grace_s: How long an expired lease may still be renewed, in seconds.
         clock: Monotonic seconds, which stand still while this computer sleeps.
     """
 
-    def __init__(self, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._patience_s = patience_s
+    def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._grace_s = grace_s
         self._clock = clock
         self._sightings: dict[int, tuple[int, float, float]] = {}
         self._looked: float | None = None
 
     @property
     def due(self) -> bool:
-        """Whether this process has not looked for `patience_s`, or never."""
-        return self._looked is None or self._clock() - self._looked >= self._patience_s
+        """Whether this process has not looked for `grace_s`, or never."""
+        return self._looked is None or self._clock() - self._looked >= self._grace_s
 
     def abandoned(self, connection: Connection, stages: Collection[int]) -> Row[Any] | None:
         """Find a slot of these stages to take over: its id, attempt and lease_until."""
@@ -68,4 +68,4 @@ class Watch:
             return True
         if not row.expired:
             return False
-        return self._clock() - self._sightings[row.id][2] >= self._patience_s
+        return self._clock() - self._sightings[row.id][2] >= self._grace_s

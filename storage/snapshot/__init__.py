@@ -1,1 +1,1 @@
-"""What is in our tables at one moment, for everything that only looks."""
+"""Sweeps as they are at one moment, for everything that only looks."""

@@ -1,10 +1,11 @@
-"""Rows of our tables as they were at one moment, for everything that only looks."""
+"""What is read of a sweep at one moment: all of it, or a summary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from storage.queue.sweeps import Sweep
 from storage.states import SlotState, StageState, SweepState
 
 
@@ -18,7 +19,8 @@ class EpochRecord:
     map50_95: float
     report: Mapping[str, Any]
     """The whole `EpochReport` as JSON: precision, recall, losses, lr, seconds."""
-    decision: str
+    decision: str | None
+    """None until something was decided; its worker may have died before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +45,28 @@ class SlotRecord:
     """Why it failed or was pruned, one line."""
     result: Mapping[str, Any] | None
     """The whole `TrialResult` as JSON; None unless COMPLETE."""
+    value: float | None = None
+    """The result's objective."""
     started_at: datetime | None
     """UTC; of the first claim."""
     finished_at: datetime | None
     epochs: tuple[EpochRecord, ...] = ()
+    """In order; in a summary the last one only."""
+
+    @property
+    def last_epoch(self) -> EpochRecord | None:
+        """The last committed epoch; None before the first."""
+        return self.epochs[-1] if self.epochs else None
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs are committed."""
+        return self.epochs[-1].epoch if self.epochs else 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageRecord:
-    """One stage of a sweep and its slots, in order."""
+class Stage:
+    """One stage of a sweep, without its slots."""
 
     id: int
     name: str
@@ -61,9 +76,45 @@ class StageRecord:
     state: StageState
     epochs: int
     """Epochs of a full training in this stage."""
-    slots: tuple[SlotRecord, ...]
     endings: Mapping[str, int] = field(default_factory=dict)
     """How many attempts ended in which way: a final state, or why the slot failed or went on."""
+
+    @property
+    def unplanned(self) -> dict[str, int]:
+        """The endings other than complete and pruned."""
+        planned = (SlotState.COMPLETE, SlotState.PRUNED)
+        return {ending: count for ending, count in self.endings.items() if ending not in planned}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRecord(Stage):
+    """One stage of a sweep and its slots, in order."""
+
+    slots: tuple[SlotRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSummary(Stage):
+    """One stage of a sweep, its slots counted."""
+
+    counts: Mapping[SlotState, int]
+    """Slots by state, every state included."""
+    best: SlotRecord | None
+    """The completed slot with the highest objective, the first of equals."""
+    moving: tuple[SlotRecord, ...]
+    """The running slots, and those that ended since the caller looked last; in order."""
+    failed: tuple[SlotRecord, ...]
+    """The first failed and cancelled slots that have a trial, a few only."""
+
+    @property
+    def total(self) -> int:
+        """Number of slots."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        """Number of slots in a final state."""
+        return sum(count for state, count in self.counts.items() if state.final)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,21 +131,22 @@ class WorkerRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRecord:
+class SweepRecord(Sweep):
     """A whole sweep: what was asked for and how far it is."""
 
-    name: str
-    spec: Mapping[str, Any]
-    """The submitted sweep file as JSON (`sweep.spec.sweep_file.SweepSpec`)."""
-    spec_hash: str
-    dataset: str
-    """Absolute path of the prepared dataset."""
-    fingerprint: str
-    """The dataset's fingerprint."""
-    runs: str
-    """Absolute path of the folder its trials write under."""
-    state: SweepState
-    created_at: datetime
-    """UTC."""
     stages: tuple[StageRecord, ...]
     workers: tuple[WorkerRecord, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """A whole sweep, in numbers."""
+
+    name: str
+    state: SweepState
+    at_s: float
+    """The database's clock; the caller passes it on the next time as `since_s`."""
+    stages: tuple[StageSummary, ...]
+    workers: tuple[WorkerRecord, ...]
+    epoch_s: float | None
+    """Mean duration of the latest epochs; None before the first."""

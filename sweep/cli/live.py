@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
-from storage.snapshot.progress import SlotProgress, StageProgress, SweepProgress
+from storage.snapshot.records import SlotRecord, StageSummary, SweepSummary
 from storage.states import SlotState, SweepState
 from sweep.cli import tables
 
@@ -41,7 +41,7 @@ class ProgressDisplay:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, found: SweepProgress) -> None:
+    def show(self, found: SweepSummary) -> None:
         """Show how far the sweep is now; as lines, only what changed since the last time."""
         if self._live is not None:
             self._live.update(tables.as_table(found), refresh=True)
@@ -49,22 +49,23 @@ class ProgressDisplay:
         first, self._seen = self._seen is None, self._seen or {}
         for stage in found.stages:
             for slot in stage.moving:
-                now = (slot.state, slot.epochs)
+                now = (slot.state, slot.epochs_done)
                 if not first and now != self._seen.get(slot.id, _NOT_STARTED):
                     self._console.print(_line(found, stage, slot), soft_wrap=True)
                 self._seen[slot.id] = now
 
 
-def _line(found: SweepProgress, stage: StageProgress, slot: SlotProgress) -> str:
+def _line(found: SweepSummary, stage: StageSummary, slot: SlotRecord) -> str:
     number = "…" if slot.trial_number is None else slot.trial_number
     label = f" ({slot.label})" if slot.label else ""
-    at = f"epoch {slot.epochs}/{stage.epochs}" if slot.epochs else ""
+    at = f"epoch {slot.epochs_done}/{stage.epochs}" if slot.epochs_done else ""
     what = f"{slot.state} {at}" if slot.state.final or not at else at
     text = f"{stage.name} {stage.done}/{stage.total}: trial {number}{label} {what}"
     if slot.message:
         text += f": {slot.message}"
-    elif slot.map50 is not None:
-        text += f"  mAP50 {slot.map50:.3f}  mAP50-95 {slot.map50_95:.3f}"
+    elif slot.last_epoch is not None:
+        last = slot.last_epoch
+        text += f"  mAP50 {last.map50:.3f}  mAP50-95 {last.map50_95:.3f}"
     if stage.best is not None:
         text += f"  best {stage.best.value:.3f}"
     left = tables.progress_left_s(found)

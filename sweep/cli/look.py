@@ -20,27 +20,27 @@ def status(
 ) -> None:
     """Show what is running, done and failed, and why; without a name, of every sweep."""
     from storage.queue import sweeps
-    from storage.snapshot import overview, progress
+    from storage.snapshot.reader import read_summary, read_sweep
     from sweep.cli import tables as show
 
     engine = open_database(storage, create=False).engine
     names = [name] if name else sweeps.names(engine)
     if as_json:
-        found: Any = [show.as_json(overview.read(engine, one)) for one in names]
+        found: Any = [show.as_json(read_sweep(engine, one)) for one in names]
         print_json(found[0] if name else found)
         return
     console = new_console()
     for one in names:
-        console.print(show.as_table(progress.read(engine, one)))
+        console.print(show.as_table(read_summary(engine, one)))
 
 
 @app.command()
 def report(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out = None) -> None:
     """Write the report, one HTML file, and the CSV tables; also of an unfinished sweep."""
-    from storage.snapshot import overview
+    from storage.snapshot.reader import read_sweep
     from sweep.report.page import build_report
 
-    record = overview.read(open_database(storage, create=False).engine, name)
+    record = read_sweep(open_database(storage, create=False).engine, name)
     page = build_report(record, out or paths.report_folder(name))
     new_console().print(f"report: {page}", soft_wrap=True)
 
@@ -48,10 +48,10 @@ def report(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out =
 @app.command()
 def export(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out = None) -> None:
     """Write the CSV tables: one an optimizer and metric, all trials, all epochs."""
-    from storage.snapshot import overview
+    from storage.snapshot.reader import read_sweep
     from sweep.report.tables import write_tables
 
-    record = overview.read(open_database(storage, create=False).engine, name)
+    record = read_sweep(open_database(storage, create=False).engine, name)
     for table in write_tables(record, out or paths.report_folder(name)):
         new_console().print(str(table), soft_wrap=True)
 

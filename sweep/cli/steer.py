@@ -8,6 +8,7 @@ import typer
 from storage.errors import DatabaseGone
 from storage.states import SweepState
 from sweep import paths
+from sweep.cli.console import open_database
 from sweep.cli.options import Storage, SweepName
 from sweep.errors import SweepError
 
@@ -54,14 +55,14 @@ def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from storage.snapshot import progress
+    from storage.snapshot.reader import read_summary
     from sweep.cli import tables
 
     engine = _engine(storage)
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             try:
-                found = progress.read(engine, name)
+                found = read_summary(engine, name)
             except DatabaseGone:
                 live.update("the database does not answer; waiting for it", refresh=True)
             else:
@@ -111,6 +112,4 @@ def upgrade(storage: Storage = paths.DEFAULT_STORAGE) -> None:
 
 
 def _engine(storage: str) -> "Engine":
-    from storage.database import open_engine
-
-    return open_engine(storage, create=False)
+    return open_database(storage, create=False).engine

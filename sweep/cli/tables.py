@@ -7,8 +7,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from storage.snapshot.progress import SlotProgress, StageProgress, SweepProgress
-from storage.snapshot.records import SlotRecord, StageRecord, SweepRecord
+from storage.snapshot.records import (
+    SlotRecord,
+    StageRecord,
+    StageSummary,
+    SweepRecord,
+    SweepSummary,
+)
 from storage.states import SlotState, StageState, SweepState
 from sweep.spec.space import settings_line
 from sweep.stages.plan import best_slot, score
@@ -23,7 +28,7 @@ def as_json(record: SweepRecord) -> dict[str, Any]:
         "name": record.name,
         "state": str(record.state),
         "spec_hash": record.spec_hash,
-        "dataset": record.dataset,
+        "dataset": str(record.dataset or ""),
         "stages": [_stage_json(stage, objective) for stage in record.stages],
         "time_left_s": time_left_s(record),
         "workers": [
@@ -108,7 +113,7 @@ def failures(slots: Iterable[SlotRecord]) -> list[dict[str, Any]]:
     ]
 
 
-def as_table(found: SweepProgress) -> RenderableType:
+def as_table(found: SweepSummary) -> RenderableType:
     """Draw a sweep's stages, its running trials and what failed."""
     table = Table(
         "stage", "done", "running", "pruned", "failed", "best", "with", title=_title(found)
@@ -148,7 +153,7 @@ def as_table(found: SweepProgress) -> RenderableType:
     return Group(*parts)
 
 
-def progress_left_s(found: SweepProgress) -> float | None:
+def progress_left_s(found: SweepSummary) -> float | None:
     """Estimate as `time_left_s` does, from the latest epochs."""
     if found.epoch_s is None or not found.workers:
         return None
@@ -159,25 +164,25 @@ def progress_left_s(found: SweepProgress) -> float | None:
         else:
             running = [slot for slot in stage.moving if slot.state is SlotState.RUNNING]
             left += stage.epochs * (stage.counts[SlotState.QUEUED] + len(running))
-            left -= sum(slot.epochs for slot in running)
+            left -= sum(slot.epochs_done for slot in running)
     return left * found.epoch_s / len(found.workers)
 
 
-def _title(found: SweepProgress) -> str:
+def _title(found: SweepSummary) -> str:
     left = progress_left_s(found)
     if left is None or found.state is SweepState.DONE:
         return f"{found.name}: {found.state}"
     return f"{found.name}: {found.state}, about {duration(left)} left"
 
 
-def _running_table(running: list[tuple[StageProgress, SlotProgress]]) -> Table:
+def _running_table(running: list[tuple[StageSummary, SlotRecord]]) -> Table:
     table = Table("trial", "epoch", "mAP50", "mAP50-95", "settings", "worker")
     for stage, slot in running:
         table.add_row(
             f"{stage.name} {slot.trial_number if slot.trial_number is not None else '…'}",
-            f"{slot.epochs}/{stage.epochs}",
-            "" if slot.map50 is None else f"{slot.map50:.3f}",
-            "" if slot.map50_95 is None else f"{slot.map50_95:.3f}",
+            f"{slot.epochs_done}/{stage.epochs}",
+            "" if slot.last_epoch is None else f"{slot.last_epoch.map50:.3f}",
+            "" if slot.last_epoch is None else f"{slot.last_epoch.map50_95:.3f}",
             (f"{slot.label}: " if slot.label else "") + settings_line(slot.params or {}),
             slot.worker or "",
         )

@@ -125,7 +125,7 @@ def _work(
 ) -> None:
     """Start workers for a sweep and show its progress until they have left."""
     from storage.queue import sweeps
-    from storage.snapshot import progress
+    from storage.snapshot.reader import read_summary
     from sweep.cli.live import ProgressDisplay
     from sweep.launch.local import LocalWorkers
 
@@ -145,7 +145,7 @@ def _work(
         def tick() -> None:
             nonlocal looked_s
             with contextlib.suppress(DatabaseGone):  # the workers wait for it as well
-                found = progress.read(database.engine, name, since_s=looked_s)
+                found = read_summary(database.engine, name, since_s=looked_s)
                 looked_s = found.at_s
                 display.show(found)
             database.rest()
@@ -187,11 +187,11 @@ def _serve(database: "Database", device: "Device", names: list[str], *, drain: b
 
 def _finish(database: "Database", name: str, console: "Console", *, again: bool = False) -> None:
     """Say how a sweep ended and write its report; `again`: keep the one that is there."""
-    from storage.snapshot import overview, progress
+    from storage.snapshot.reader import read_summary, read_sweep
     from sweep.cli.tables import as_table
 
-    console.print(as_table(progress.read(database.engine, name)))
-    record = overview.read(database.engine, name)
+    console.print(as_table(read_summary(database.engine, name)))
+    record = read_sweep(database.engine, name)
     page = paths.report_page(name)
     if not (again and page.exists()):
         from sweep.report.page import build_report

@@ -133,10 +133,10 @@ def _run(trial: Trial) -> Run:
     return Run(trial=trial, evaluation=evaluation, missing="")
 
 
-def _dataset(path: str) -> PreparedDataset | None:
-    if not path:  # a sweep with a trainer of its own may go without
+def _dataset(path: Path | None) -> PreparedDataset | None:
+    if path is None:  # a sweep with a trainer of its own may go without
         return None
     try:
-        return PreparedDataset.load(Path(path))
+        return PreparedDataset.load(path)
     except InputError:
         return None

@@ -3,7 +3,7 @@
 from sqlalchemy import Engine
 
 from storage.queue import sweeps
-from storage.snapshot import overview
+from storage.snapshot.reader import read_sweep
 from sweep.errors import InputError
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import RETRAIN, best_slot, retrain_stage
@@ -23,7 +23,7 @@ def add_retrain_stage(engine: Engine, name: str, epochs: int | None) -> None:
         SweepNotFound: If there is no sweep of this name.
         InputError: If it cannot be retrained.
     """
-    record = overview.read(engine, name)
+    record = read_sweep(engine, name)
     spec = SweepSpec.model_validate(record.spec)
     if spec.retrain is None:
         raise InputError(

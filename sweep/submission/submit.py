@@ -85,15 +85,17 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
         return Submitted(database=database, new=False, done=False)
     new = sweeps.create(
         database.engine,
-        name=spec.name,
-        spec=spec.to_json(),
-        spec_hash=spec.hash(),
-        dataset=None if dataset is None else dataset.path,
-        fingerprint=fingerprint,
-        runs=paths.RUNS.resolve(),
-        model=model.path,
-        model_sha256=model.sha256,
-        new_stages=planned_stages(spec),
+        sweeps.Submission(
+            name=spec.name,
+            spec=spec.to_json(),
+            spec_hash=spec.hash(),
+            dataset=None if dataset is None else dataset.path,
+            fingerprint=fingerprint,
+            runs=paths.RUNS.resolve(),
+            model=model.path,
+            model_sha256=model.sha256,
+        ),
+        planned_stages(spec),
     )
     submission = sweeps.get(database.engine, spec.name)
     if not new:  # another process submitted this name meanwhile
@@ -102,7 +104,7 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
     return Submitted(database=database, new=new, done=False)
 
 
-def _earlier(database: Database, name: str) -> sweeps.Submission | None:
+def _earlier(database: Database, name: str) -> sweeps.Sweep | None:
     try:
         return sweeps.get(database.engine, name)
     except SweepNotFound:

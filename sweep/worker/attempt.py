@@ -9,9 +9,11 @@ from typing import Any
 from storage import failpoints
 from storage.database import Database
 from storage.errors import DatabaseGone
-from storage.queue.slots import Lease, Settled
+from storage.queue.leases import Lease
+from storage.queue.settling import Settled
 from storage.queue.stages import settings_of
 from storage.queue.sweeps import Submission
+from storage.snapshot.reader import read_epochs
 from storage.states import SweepState
 from sweep import paths
 from sweep.search import samplers
@@ -140,7 +142,7 @@ class Attempt:
             spec,
             self._lease,
             trial_id=trial_id,
-            stored=self._queue.stored_epochs(slot.id) if self._lease.attempt > 1 else [],
+            stored=read_epochs(self._database.engine, slot.id) if self._lease.attempt > 1 else [],
             run_folder=paths.run_folder(*folders),
             earlier=paths.earlier_run_folders(*folders),
             retry=self._retry,

@@ -5,8 +5,8 @@ from pathlib import Path
 from storage import failpoints
 from storage.database import Database
 from storage.errors import DatabaseGone
-from storage.queue.epochs import StoredEpoch
-from storage.queue.slots import Lease
+from storage.queue.leases import Lease
+from storage.snapshot.records import EpochRecord
 from storage.states import SweepState
 from sweep.search import samplers
 from sweep.spec.sweep_file import SweepSpec
@@ -38,7 +38,7 @@ class EpochLog:
         lease: Lease,
         *,
         trial_id: int,
-        stored: list[StoredEpoch],
+        stored: list[EpochRecord],
         run_folder: Path,
         earlier: tuple[Path, ...],
         retry: Retry,

@@ -4,8 +4,9 @@ import logging
 from typing import Any
 
 from storage import failpoints
+from storage.queue.leases import Lease
 from storage.queue.queue import Queue
-from storage.queue.slots import Lease, Settled
+from storage.queue.settling import Settled
 from storage.queue.sweeps import Submission
 from storage.states import SlotState
 from sweep.spec.sweep_file import SweepSpec

@@ -15,10 +15,11 @@ from storage.database import Database
 from storage.errors import DatabaseGone, LeaseLost
 from storage.process_identity import ProcessIdentity
 from storage.queue import sweeps, workers
-from storage.queue.slots import Lease, Settled
+from storage.queue.leases import Lease
+from storage.queue.settling import Settled
 from storage.queue.stages import all_closed, finish_stages, open_stage, open_stages, trial_numbers
 from storage.queue.sweeps import Submission
-from storage.snapshot import overview
+from storage.snapshot.reader import read_epochs, read_sweep
 from sweep import paths
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages import plan
@@ -159,7 +160,7 @@ class Worker:
     def _close(self, settled: Settled) -> None:
         slot = settled.slot
         submission, spec = self._sweep(slot.sweep)
-        stored = self._database.queue.stored_epochs(slot.id)
+        stored = read_epochs(self._database.engine, slot.id)
         self._database.studies.project(
             settled,
             objective=spec.objective,
@@ -177,7 +178,7 @@ class Worker:
             self._bury_strays(stage_id, study)
         while (waiting := finish_stages(engine, name)) is not None:
             _, spec = self._sweep(name)
-            search = overview.read(engine, name).stages[0]
+            search = read_sweep(engine, name).stages[0]
             open_stage(engine, waiting.id, plan.retrain_slots(spec, search))
 
     def _bury_strays(self, stage_id: int, study: str) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from storage.errors import CommandRefused
 from storage.queue import commands, stages
 from storage.queue.queue import Queue
-from storage.snapshot import overview
+from storage.snapshot.reader import read_sweep
 from storage.states import SlotState, SweepState
 from tests.contracts.test_queue import ME, NOBODY, RESULT, claimed
 from tests.submission import submit
@@ -33,7 +33,7 @@ def test_a_cancelled_sweep_ends_its_queued_slots_and_keeps_what_is_complete(engi
     commands.cancel(engine, "one")
     assert queue.sweep_state(running) is SweepState.CANCELLED
     queue.close(queue.settle(running, SlotState.CANCELLED))
-    (stage,) = overview.read(engine, "one").stages
+    (stage,) = read_sweep(engine, "one").stages
     assert [slot.state for slot in stage.slots] == ["complete", "cancelled", "cancelled"]
     assert stages.all_closed(engine, stage.id)
     with pytest.raises(CommandRefused, match="is cancelled and cannot become active"):
@@ -56,7 +56,7 @@ def test_a_failed_attempt_is_tried_again_while_retries_are_left(engine: Engine) 
     settled = queue.fail(claimed(queue), "hung", "silent", retries=1, counted=both)
     assert settled is not None
     assert (settled.state, settled.failure_kind, settled.attempt) == ("failed", "hung", 2)
-    (stage,) = overview.read(engine, "one").stages
+    (stage,) = read_sweep(engine, "one").stages
     assert stage.endings == {"crashed": 1, "hung": 1}
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 from storage.database import Database
 from storage.errors import DatabaseGone
 from storage.process_identity import ProcessIdentity
+from storage.queue.leases import Lease
 from storage.queue.queue import Queue
-from storage.queue.slots import Lease
-from storage.snapshot import overview
+from storage.snapshot.reader import read_epochs, read_sweep
 from sweep.spec.sweep_file import SweepSpec
 from sweep.testing import made_up_epoch
 from sweep.training.contract import Decision, EpochReport
@@ -66,7 +66,7 @@ def attempt(database: Database, tmp_path: Path) -> Callable[[], tuple[Lease, Epo
             SPEC,
             lease,
             trial_id=trial_id,
-            stored=database.queue.stored_epochs(lease.slot.id),
+            stored=read_epochs(database.engine, lease.slot.id),
             run_folder=folders[0],
             earlier=tuple(folders[1:]),
             retry=Retry(Shutdown()),
@@ -92,7 +92,7 @@ def report(epoch: int) -> EpochReport:
 
 
 def stored(database: Database) -> list[tuple[int, float, str]]:
-    (slot,) = overview.read(database.engine, "one").stages[0].slots
+    (slot,) = read_sweep(database.engine, "one").stages[0].slots
     return [(found.epoch, found.map50, found.decision) for found in slot.epochs]
 
 
@@ -150,7 +150,7 @@ def test_an_epoch_that_can_be_kept_nowhere_waits_for_the_database(
     assert epoch_log.enter(report(1)) is Decision.CONTINUE
     assert waited
     assert stored(database) == expected(1)
-    assert [found.epoch for found in database.queue.stored_epochs(lease.slot.id)] == [1]
+    assert [found.epoch for found in read_epochs(database.engine, lease.slot.id)] == [1]
 
 
 def test_an_epoch_cut_off_by_a_kill_is_left_out(tmp_path: Path) -> None:

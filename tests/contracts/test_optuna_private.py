@@ -38,7 +38,7 @@ def expecting(part: str, function: Callable[..., Any]) -> Iterator[None]:
     except Exception as error:
         pytest.fail(
             f"Optuna {optuna.__version__} changed {part}: storage/optuna/private.py relies on it "
-            f"in `{function.__name__}` ({type(error).__name__}: {error})"
+            f"in `{function.__name__}` ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
         )
 
 

@@ -10,7 +10,7 @@ from storage.optuna.storage import open_storage
 from storage.optuna.studies import Studies
 from storage.process_identity import ProcessIdentity
 from storage.queue.queue import Queue
-from storage.queue.slots import Settled
+from storage.queue.settling import Settled
 from storage.states import SlotState
 from tests.submission import submit
 

@@ -5,15 +5,15 @@ import multiprocessing
 import pytest
 from sqlalchemy import Engine, update
 
-from storage.database import open_engine
+from storage.database import Database
 from storage.engine import now_s, writing
 from storage.errors import LeaseLost, SweepExists, SweepNotFound
 from storage.process_identity import ProcessIdentity
 from storage.queue import stages, sweeps, workers
+from storage.queue.leases import Lease
 from storage.queue.queue import Queue
-from storage.queue.slots import Lease
 from storage.queue.stages import NewSlot, NewStage
-from storage.snapshot import overview
+from storage.snapshot.reader import read_sweep
 from storage.states import SlotState, StageState, SweepState
 from storage.tables import slots
 from tests.submission import submit
@@ -49,7 +49,7 @@ def let_lease_expire(engine: Engine, lease: Lease) -> None:
 def test_the_budget_is_there_whole_and_once(engine: Engine) -> None:
     assert submit(engine, budget=5)
     assert not submit(engine, budget=7)
-    (stage,) = overview.read(engine, "one").stages
+    (stage,) = read_sweep(engine, "one").stages
     assert [slot.params for slot in stage.slots] == [{"lr0": 1 / (n + 1)} for n in range(5)]
     assert {slot.state for slot in stage.slots} == {SlotState.QUEUED}
 
@@ -82,7 +82,7 @@ def test_a_settled_slot_keeps_its_result_and_state(engine: Engine) -> None:
     ):
         with pytest.raises(LeaseLost):
             change()
-    (slot,) = overview.read(engine, "one").stages[0].slots
+    (slot,) = read_sweep(engine, "one").stages[0].slots
     assert (slot.state, slot.result, slot.attempt) == (SlotState.COMPLETE, RESULT, 1)
     assert slot.finished_at is not None
 
@@ -110,7 +110,7 @@ def test_a_slot_of_a_process_dead_on_this_host_is_taken_at_once(engine: Engine) 
 
 
 def _claim_and_die(url: object) -> None:
-    claimed(Queue(open_engine(str(url))), ProcessIdentity.current())
+    claimed(Database.open(str(url)).queue, ProcessIdentity.current())
 
 
 def test_a_live_lease_is_left_alone(engine: Engine) -> None:
@@ -164,7 +164,7 @@ def test_epochs_are_committed_once_and_their_decisions_hold(engine: Engine) -> N
     second = claimed(queue)
     again = queue.record_epoch(second, epoch=1, map50=0.9, map50_95=0.9, report={"a": 2})
     assert again.decision == "prune"
-    (epoch,) = overview.read(engine, "one").stages[0].slots[0].epochs
+    (epoch,) = read_sweep(engine, "one").stages[0].slots[0].epochs
     assert (epoch.map50, epoch.report, epoch.decision) == (0.4, {"a": 1}, "prune")
 
 
@@ -195,7 +195,7 @@ def test_a_stage_opens_once_and_the_sweep_is_done_after_the_last(engine: Engine)
     assert (lease.slot.stage, lease.slot.label, lease.slot.stage_epochs) == ("retrain", "best", 9)
     queue.close(queue.settle(lease, SlotState.FAILED, failure_kind="oom", message="no memory"))
     assert stages.finish_stages(engine, "one") is None
-    record = overview.read(engine, "one")
+    record = read_sweep(engine, "one")
     assert record.state is SweepState.DONE
     assert [stage.state for stage in record.stages] == [StageState.DONE, StageState.DONE]
     assert sweeps.active(engine) == []
@@ -216,7 +216,7 @@ def test_a_stage_added_by_hand_makes_a_done_sweep_active_again(engine: Engine) -
 def test_an_unknown_sweep_is_told_with_those_there_are(engine: Engine) -> None:
     submit(engine)
     with pytest.raises(SweepNotFound, match="there are: one"):
-        overview.read(engine, "oen")
+        read_sweep(engine, "oen")
 
 
 def test_workers_are_seen_until_they_leave(engine: Engine) -> None:
@@ -225,11 +225,11 @@ def test_workers_are_seen_until_they_leave(engine: Engine) -> None:
     workers.seen(engine, "w", host="h", device="cpu", slot=None)
     workers.seen(engine, "w", host="h", device="cpu", slot=lease.slot.id)
     assert workers.count(engine, seen_within_s=60) == 1
-    (worker,) = overview.read(engine, "one").workers
+    (worker,) = read_sweep(engine, "one").workers
     assert (worker.id, worker.slot) == ("w", lease.slot.id)
     assert worker.last_seen_s < 60
     workers.gone(engine, "w")
-    assert overview.read(engine, "one").workers == ()
+    assert read_sweep(engine, "one").workers == ()
     assert workers.count(engine, seen_within_s=60) == 0
 
 
@@ -242,12 +242,12 @@ def test_many_processes_claim_every_slot_exactly_once(engine: Engine) -> None:
     with context.Pool(PROCESSES) as pool:
         claims = pool.map(_claim_and_settle_all, [str(engine.url)] * PROCESSES)
     assert sorted(ordinal for one in claims for ordinal in one) == list(range(BUDGET))
-    (stage,) = overview.read(engine, "one").stages
+    (stage,) = read_sweep(engine, "one").stages
     assert {(slot.state, slot.attempt) for slot in stage.slots} == {(SlotState.COMPLETE, 1)}
 
 
 def _claim_and_settle_all(url: str) -> list[int]:
-    queue = Queue(open_engine(url))
+    queue = Database.open(url).queue
     ordinals = []
     while (lease := queue.claim("w", ProcessIdentity.current())) is not None:
         queue.close(queue.settle(lease, SlotState.COMPLETE, result=RESULT))

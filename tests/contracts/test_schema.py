@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect, text
 
 from storage import schema
-from storage.database import Database, open_engine
+from storage.database import Database
 from storage.engine import connectable_engine, reading, writing
 from storage.errors import DatabaseRefused
 from storage.filesystems import network_file_system
@@ -46,7 +46,7 @@ def test_the_last_migration_is_the_version_this_program_works_with() -> None:
 def test_a_newer_schema_is_told(engine: Engine, storage_url: str) -> None:
     set_revision(engine, "9999")
     with pytest.raises(DatabaseRefused, match="9999, made by a newer version"):
-        open_engine(storage_url)
+        Database.open(storage_url)
     with pytest.raises(DatabaseRefused, match="newer"):
         schema.upgrade(engine)
 
@@ -56,14 +56,14 @@ def test_an_older_schema_is_told_with_the_command(
 ) -> None:
     monkeypatch.setattr(schema, "HEAD", "0002")
     with pytest.raises(DatabaseRefused, match=r"needs 0002; .* `sweep db upgrade`"):
-        open_engine(storage_url)
+        Database.open(storage_url)
 
 
 def test_tables_of_another_program_are_left_alone(engine: Engine, storage_url: str) -> None:
     with writing(engine) as connection:
         connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
     with pytest.raises(DatabaseRefused, match="is not this program's"):
-        open_engine(storage_url)
+        Database.open(storage_url)
 
 
 def test_tables_that_appear_while_one_looks_are_not_taken_for_somebody_elses(
@@ -92,7 +92,7 @@ def test_several_processes_starting_on_an_empty_database_all_work(storage_url: s
     with context.Pool(PROCESSES) as pool:
         made = pool.starmap(_make_study, [(storage_url, n) for n in range(PROCESSES)], chunksize=1)
     assert sorted(made) == [f"study-{n}" for n in range(PROCESSES)]
-    engine = open_engine(storage_url)
+    engine = Database.open(storage_url).engine
     assert {*metadata.tables, "trials"} <= set(inspect(engine).get_table_names())
     with reading(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
@@ -141,4 +141,4 @@ def test_sqlite_on_a_network_file_system_is_refused(
     mounts.write_text(f"server:/x {tmp_path} nfs rw 0 0")
     monkeypatch.setattr("storage.filesystems.MOUNTS", mounts)
     with pytest.raises(DatabaseRefused, match=r"network file system \(nfs\)"):
-        open_engine(f"sqlite:///{tmp_path / 'sweep.db'}")
+        Database.open(f"sqlite:///{tmp_path / 'sweep.db'}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from storage.database import open_engine
+from storage.database import Database
 from storage.engine import reading
 from storage.errors import LeaseLost
 from storage.process_identity import ProcessIdentity
@@ -45,7 +45,7 @@ def attack(url: str, folder: Path, *, processes: int, budget: int, kills: int, s
     Raises:
         AssertionError: If a slot was not settled exactly once, or a worker ended with an error.
     """
-    engine = open_engine(url)
+    engine = Database.open(url).engine
     assert submit(engine, budget=budget, epochs=1)
     ((stage_id, _),) = stages.open_stages(engine, "one")
     engine.dispose()
@@ -77,7 +77,7 @@ def _start(url: str, stage_id: int, folder: Path) -> ForkServerProcess:
 
 
 def _work(url: str, stage_id: int, folder: Path) -> None:
-    engine = open_engine(url)
+    engine = Database.open(url).engine
     queue, me = Queue(engine), ProcessIdentity.current()
     with _log(folder, os.getpid()).open("a", buffering=1) as settled_log:
         while not stages.all_closed(engine, stage_id):

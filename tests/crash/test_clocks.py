@@ -9,10 +9,11 @@ import optuna
 import pytest
 from sqlalchemy import select, update
 
-from storage.database import open_engine
+from storage.database import Database
 from storage.engine import now_s, reading, writing
 from storage.process_identity import ProcessIdentity
-from storage.queue.queue import LEASE_S, Queue
+from storage.queue.leases import LEASE_S
+from storage.queue.queue import Queue
 from storage.states import SlotState
 from storage.tables import slots
 from tests.command import Command, wait_until
@@ -48,7 +49,7 @@ def test_a_worker_stopped_past_its_lease_drops_its_work(sweep: Command, storage_
 
 def take_over_and_give_back(url: str) -> None:
     """Do as a worker that has watched an expired lease for long enough."""
-    engine = open_engine(url)
+    engine = Database.open(url).engine
     with writing(engine) as connection:
         connection.execute(
             update(slots).where(slots.c.state == SlotState.RUNNING).values(lease_until=now_s() - 1)
@@ -92,7 +93,7 @@ def test_a_computer_that_slept_for_an_hour_takes_nothing_over(
 
 def move_leases(url: str, seconds: float) -> None:
     """Do to the leases what a jump of the database's clock does."""
-    engine = open_engine(url)
+    engine = Database.open(url).engine
     with writing(engine) as connection:
         connection.execute(
             update(slots)
@@ -157,7 +158,7 @@ def test_a_worker_whose_clock_is_an_hour_off_works_like_any_other(
 
 def leases_s(url: str) -> Sequence[float]:
     """Return for how long the leases still hold, by the database's clock."""
-    engine = open_engine(url)
+    engine = Database.open(url).engine
     with reading(engine) as connection:
         left = select(slots.c.lease_until - now_s()).where(slots.c.state == SlotState.RUNNING)
         found = connection.execute(left).scalars().all()

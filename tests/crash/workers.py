@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 from sqlalchemy import make_url, text
 
-from storage.database import open_engine
+from storage.database import Database
 from storage.engine import is_sqlite, reading
-from storage.snapshot import overview
+from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SweepRecord
 from storage.states import SlotState
 from tests.command import Command
@@ -39,9 +39,9 @@ def sweep_file(**changes: Any) -> dict[str, Any]:
 
 
 def read(url: str) -> SweepRecord:
-    engine = open_engine(url)
+    engine = Database.open(url).engine
     try:
-        return overview.read(engine, "one")
+        return read_sweep(engine, "one")
     finally:
         engine.dispose()
 
@@ -87,7 +87,7 @@ def _amid_transaction(url: str) -> bool:
             except sqlite3.OperationalError:
                 return True
             return False
-    engine = open_engine(url)
+    engine = Database.open(url).engine
     with reading(engine) as connection:
         busy = connection.execute(text(_BUSY_CONNECTIONS)).scalar_one()
     engine.dispose()

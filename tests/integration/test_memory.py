@@ -6,8 +6,8 @@ import time
 import psutil
 import pytest
 
-from storage.database import open_engine
-from storage.snapshot import overview
+from storage.database import Database
+from storage.snapshot.reader import read_sweep
 from storage.states import SlotState
 from tests.command import Command
 
@@ -59,11 +59,11 @@ def memory_by_trials_done(
     sweep: Command, worker: "subprocess.Popen[str]"
 ) -> dict[int, dict[str, int]]:
     """Follow a worker to its end; return the most bytes that were resident after so many trials."""
-    engine = open_engine(f"sqlite:///{sweep.folder / 'sweep.db'}")
+    engine = Database.open(f"sqlite:///{sweep.folder / 'sweep.db'}").engine
     found: dict[int, dict[str, int]] = {}
     process = psutil.Process(worker.pid)
     while worker.poll() is None:
-        slots = overview.read(engine, "leak").stages[0].slots
+        slots = read_sweep(engine, "leak").stages[0].slots
         complete = sum(slot.state is SlotState.COMPLETE for slot in slots)
         most = found.setdefault(complete, {"worker": 0, "server": 0})
         try:

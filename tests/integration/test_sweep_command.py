@@ -12,7 +12,7 @@ import pytest
 
 from storage.database import Database
 from storage.errors import StorageError
-from storage.snapshot import overview
+from storage.snapshot.reader import read_sweep
 from storage.states import SlotState
 from tests.command import Command, kill_group, wait_until
 
@@ -244,7 +244,7 @@ def complete(sweep: Command) -> int:
     """Count the completed trials of the search; read here, because a command would be too slow."""
     try:
         database = Database.open(f"sqlite:///{sweep.folder / 'sweep.db'}", create=False)
-        search = overview.read(database.engine, "one").stages[0]
+        search = read_sweep(database.engine, "one").stages[0]
     except StorageError:
         return 0
     return sum(slot.state is SlotState.COMPLETE for slot in search.slots)

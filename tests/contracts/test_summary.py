@@ -7,9 +7,9 @@ from sqlalchemy import Engine
 
 from storage.errors import SweepNotFound
 from storage.queue import commands
+from storage.queue.leases import Lease
 from storage.queue.queue import Queue
-from storage.queue.slots import Lease
-from storage.snapshot import overview, progress
+from storage.snapshot.reader import read_summary, read_sweep
 from storage.states import SlotState, StageState, SweepState
 from tests.contracts.test_queue import RESULT, claimed
 from tests.submission import submit
@@ -45,7 +45,7 @@ def test_slots_are_counted_and_the_best_is_found(engine: Engine, queue: Queue) -
     queue.fail(failing, "oom", "no memory")
     queue.release(claimed(queue), "preempted")
     train(queue, claimed(queue), epochs=1, seconds=11.0)
-    found, everything = progress.read(engine, "one"), overview.read(engine, "one")
+    found, everything = read_summary(engine, "one"), read_sweep(engine, "one")
     search, retrain = found.stages
     assert search.counts == dict.fromkeys(SlotState, 0) | Counter(
         slot.state for slot in everything.stages[0].slots
@@ -53,30 +53,31 @@ def test_slots_are_counted_and_the_best_is_found(engine: Engine, queue: Queue) -
     assert (search.total, search.done) == (BUDGET, 5)
     assert search.unplanned == {"oom": 1, "preempted": 1}
     assert search.best is not None
-    assert (search.best.value, search.best.trial_number, search.best.epochs) == (0.4, 1, 2)
+    assert (search.best.value, search.best.trial_number, search.best.epochs_done) == (0.4, 1, 2)
     (failed,) = search.failed
     assert (failed.state, failed.trial_number, failed.message) == ("failed", 4, "no memory")
     (running,) = search.moving
     assert (running.state, running.trial_number, running.worker) == ("running", 5, "worker")
-    assert (running.epochs, running.map50, running.params) == (1, 0.1, {"lr0": 5})
+    assert running.last_epoch is not None
+    assert (running.epochs_done, running.last_epoch.map50, running.params) == (1, 0.1, {"lr0": 5})
     assert found.epoch_s == pytest.approx((8 * 2.0 + 11.0) / 9)
     assert (retrain.state, retrain.total, retrain.best) == (StageState.WAITING, 0, None)
 
 
 def test_what_ended_since_the_last_look_is_shown(engine: Engine, queue: Queue) -> None:
     lease = claimed(queue)
-    before = progress.read(engine, "one")
+    before = read_summary(engine, "one")
     assert [slot.state for slot in before.stages[0].moving] == ["running"]
     queue.settle(lease, SlotState.COMPLETE, result=RESULT, value=0.3)
-    after = progress.read(engine, "one", since_s=before.at_s)
+    after = read_summary(engine, "one", since_s=before.at_s)
     assert [slot.state for slot in after.stages[0].moving] == ["complete"]
-    much_later = progress.read(engine, "one", since_s=after.at_s + 60)
+    much_later = read_summary(engine, "one", since_s=after.at_s + 60)
     assert much_later.stages[0].moving == ()
 
 
 def test_a_cancelled_sweep_lists_no_trials_that_never_began(engine: Engine, queue: Queue) -> None:
     commands.cancel(engine, "one")
-    found = progress.read(engine, "one")
+    found = read_summary(engine, "one")
     assert found.state is SweepState.CANCELLED
     assert found.stages[0].counts[SlotState.CANCELLED] == BUDGET
     assert found.stages[0].failed == ()
@@ -85,4 +86,4 @@ def test_a_cancelled_sweep_lists_no_trials_that_never_began(engine: Engine, queu
 
 def test_an_unknown_sweep_is_told(engine: Engine) -> None:
     with pytest.raises(SweepNotFound):
-        progress.read(engine, "none")
+        read_summary(engine, "none")

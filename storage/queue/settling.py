@@ -1,0 +1,79 @@
+"""How an attempt ends: its slot comes to a final state, or is given back."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from storage.engine import now_s
+from storage.process_identity import ProcessIdentity
+from storage.queue import attempts
+from storage.queue.leases import Lease, write_under
+from storage.queue.slots import Slot, named, of_stage
+from storage.states import SlotState
+from storage.tables import record_of, slots, stages, sweeps
+
+_FREE: dict[str, Any] = {"worker": None, "owner": None, "owner_host": None, "lease_until": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A slot in its final state, as the projection to Optuna needs it."""
+
+    slot: Slot
+    state: SlotState
+    attempt: int
+    worker: str | None
+    failure_kind: str | None
+    message: str | None
+    result: Mapping[str, Any] | None
+
+
+def settle(connection: Connection, lease: Lease, **values: Any) -> Settled:
+    """Write a final state, and what belongs to it, into the lease's slot.
+
+    Raises:
+        LeaseLost: If another worker holds the slot now.
+    """
+    write_under(connection, lease, finished_at=now_s(), unprojected=True, **values)
+    row = connection.execute(_with_stages().where(slots.c.id == lease.slot.id)).one()
+    settled = _settled(row)
+    ending = settled.failure_kind or settled.state
+    attempts.end(connection, lease.slot.id, lease.attempt, ending, settled.message)
+    return settled
+
+
+def give_back(connection: Connection, lease: Lease, reason: str, message: str | None) -> None:
+    """Queue the lease's slot again.
+
+    Raises:
+        LeaseLost: If another worker holds the slot now.
+    """
+    write_under(connection, lease, state=SlotState.QUEUED, **_FREE)
+    attempts.end(connection, lease.slot.id, lease.attempt, reason, message)
+
+
+def unprojected(connection: Connection, names: Collection[str]) -> list[Settled]:
+    """List settled slots that Optuna was not told of, with no live owner to do it."""
+    expired = (slots.c.lease_until < now_s()).label("expired")
+    rows = connection.execute(
+        _with_stages().add_columns(expired).where(slots.c.unprojected, named(names))
+    ).all()
+    return [
+        _settled(row)
+        for row in rows
+        if row.owner is None or row.expired or ProcessIdentity.from_json(row.owner).provably_dead()
+    ]
+
+
+def _with_stages() -> Select[Any]:
+    return (
+        select(slots, *of_stage())
+        .join_from(slots, stages, stages.c.id == slots.c.stage_id)
+        .join(sweeps, sweeps.c.id == stages.c.sweep_id)
+    )
+
+
+def _settled(row: Row[Any]) -> Settled:
+    return record_of(Settled, row, slot=record_of(Slot, row))

@@ -1,0 +1,196 @@
+"""The one place that reads our tables for everything that only looks.
+
+`read_sweep` reads everything. `read_summary` is for looking every second: what it costs does not
+grow with what was done, for it counts in the database and reads single slots only where something
+moves.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from statistics import mean
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select
+
+from storage.engine import now_s, reading
+from storage.queue.sweeps import find
+from storage.snapshot.records import (
+    EpochRecord,
+    SlotRecord,
+    StageRecord,
+    StageSummary,
+    SweepRecord,
+    SweepSummary,
+    WorkerRecord,
+)
+from storage.states import SlotState
+from storage.tables import attempts, epochs, record_of, slots, stages, workers
+
+WORKER_FORGOTTEN_S = 600.0
+"""A worker without a sign of life for so long is not shown any more."""
+_OVERLAP_S = 2.0
+"""A change is seen when its transaction ends, with the time at which it was made before."""
+_FAILED_SHOWN = 20
+_SAMPLED = 20
+
+
+def read_sweep(engine: Engine, name: str) -> SweepRecord:
+    """Read a sweep with its stages, slots, epochs and workers.
+
+    Raises:
+        SweepNotFound: If there is no sweep of this name.
+    """
+    with reading(engine) as connection:
+        sweep = find(connection, name)
+        return SweepRecord(
+            **vars(sweep),
+            stages=tuple(_stage(connection, row) for row in _stages(connection, sweep.id)),
+            workers=_workers(connection, sweep.id),
+        )
+
+
+def read_summary(engine: Engine, name: str, *, since_s: float | None = None) -> SweepSummary:
+    """Read how far a sweep is.
+
+    Args:
+        engine: The database.
+        name: The sweep.
+        since_s: When the caller looked last (`SweepSummary.at_s`). What ended since, or a little
+            before, is among the moving slots; without it only the running ones are.
+
+    Raises:
+        SweepNotFound: If there is no sweep of this name.
+    """
+    with reading(engine) as connection:
+        sweep = find(connection, name)
+        found = _stages(connection, sweep.id)
+        return SweepSummary(
+            name=name,
+            state=sweep.state,
+            at_s=connection.execute(select(now_s())).scalar_one(),
+            stages=tuple(_stage_summary(connection, row, since_s) for row in found),
+            workers=_workers(connection, sweep.id),
+            epoch_s=_epoch_s(connection, [row.id for row in found]),
+        )
+
+
+def read_epochs(engine: Engine, slot: int) -> list[EpochRecord]:
+    """Read the committed epochs of a slot, in order."""
+    with reading(engine) as connection:
+        query = select(epochs).where(epochs.c.slot_id == slot).order_by(epochs.c.epoch)
+        return [record_of(EpochRecord, row) for row in connection.execute(query)]
+
+
+def _stages(connection: Connection, sweep_id: int) -> list[Row[Any]]:
+    query = select(stages).where(stages.c.sweep_id == sweep_id).order_by(stages.c.position)
+    return list(connection.execute(query))
+
+
+def _stage(connection: Connection, stage: Row[Any]) -> StageRecord:
+    own = slots.c.stage_id == stage.id
+    of_slots = select(epochs).join(slots, slots.c.id == epochs.c.slot_id).where(own)
+    return record_of(
+        StageRecord,
+        stage,
+        slots=_slots(
+            connection.execute(select(slots).where(own).order_by(slots.c.ordinal)),
+            connection.execute(of_slots.order_by(epochs.c.epoch)),
+        ),
+        endings=_endings(connection, own),
+    )
+
+
+def _stage_summary(connection: Connection, stage: Row[Any], since_s: float | None) -> StageSummary:
+    own = slots.c.stage_id == stage.id
+    counted = connection.execute(
+        select(slots.c.state, func.count().label("slots")).where(own).group_by(slots.c.state)
+    )
+    counts = {row.state: row.slots for row in counted}
+    moving = slots.c.state == SlotState.RUNNING
+    if since_s is not None:
+        moving = or_(moving, slots.c.finished_at > since_s - _OVERLAP_S)
+    failed = slots.c.state.in_([SlotState.FAILED, SlotState.CANCELLED])
+    of_stage = select(slots).where(own)
+    in_order = of_stage.order_by(slots.c.ordinal)
+    best = (
+        of_stage.where(slots.c.state == SlotState.COMPLETE, slots.c.value.is_not(None))
+        .order_by(slots.c.value.desc(), slots.c.ordinal)
+        .limit(1)
+    )
+    return record_of(
+        StageSummary,
+        stage,
+        endings=_endings(connection, own),
+        counts={state: counts.get(state, 0) for state in SlotState},
+        best=next(iter(_glanced_at(connection, best)), None),
+        moving=_glanced_at(connection, in_order.where(moving)),
+        failed=_glanced_at(
+            connection,
+            in_order.where(failed, slots.c.trial_number.is_not(None)).limit(_FAILED_SHOWN),
+        ),
+    )
+
+
+def _glanced_at(connection: Connection, query: Select[Any]) -> tuple[SlotRecord, ...]:
+    """Read slots with their last epochs."""
+    rows = connection.execute(query).all()
+    last = (
+        select(epochs.c.slot_id, func.max(epochs.c.epoch).label("epoch"))
+        .where(epochs.c.slot_id.in_([row.id for row in rows]))
+        .group_by(epochs.c.slot_id)
+        .subquery()
+    )
+    same = and_(last.c.slot_id == epochs.c.slot_id, last.c.epoch == epochs.c.epoch)
+    return _slots(rows, connection.execute(select(epochs).join(last, same)))
+
+
+def _slots(rows: Iterable[Row[Any]], of_slots: Iterable[Row[Any]]) -> tuple[SlotRecord, ...]:
+    """Put rows of slots and of their epochs together."""
+    found: dict[int, list[EpochRecord]] = defaultdict(list)
+    for row in of_slots:
+        found[row.slot_id].append(record_of(EpochRecord, row))
+    return tuple(record_of(SlotRecord, row, epochs=tuple(found[row.id])) for row in rows)
+
+
+def _endings(connection: Connection, own: ColumnElement[bool]) -> dict[str, int]:
+    rows = connection.execute(
+        select(attempts.c.ending, func.count().label("attempts"))
+        .join(slots, slots.c.id == attempts.c.slot_id)
+        .where(own, attempts.c.ending.is_not(None))
+        .group_by(attempts.c.ending)
+        .order_by(attempts.c.ending)
+    )
+    return {row.ending: row.attempts for row in rows}
+
+
+def _workers(connection: Connection, sweep_id: int) -> tuple[WorkerRecord, ...]:
+    """Read the workers seen lately that are at a sweep or idle."""
+    age = (now_s() - workers.c.last_seen).label("last_seen_s")
+    rows = connection.execute(
+        select(workers, workers.c.slot_id.label("slot"), age, stages.c.sweep_id)
+        .outerjoin(slots, slots.c.id == workers.c.slot_id)
+        .outerjoin(stages, stages.c.id == slots.c.stage_id)
+        .order_by(workers.c.id)
+    )
+    return tuple(
+        record_of(WorkerRecord, row)
+        for row in rows
+        if row.last_seen_s < WORKER_FORGOTTEN_S and row.sweep_id in (None, sweep_id)
+    )
+
+
+def _epoch_s(connection: Connection, of_stages: Collection[int]) -> float | None:
+    """Average the epochs of some slots of each kind: those claimed last, by their ordinal."""
+    sampled: list[int] = []
+    for stage in of_stages:
+        for state in (SlotState.RUNNING, SlotState.COMPLETE, SlotState.PRUNED):
+            latest = (
+                select(slots.c.id)
+                .where(slots.c.stage_id == stage, slots.c.state == state)
+                .order_by(slots.c.ordinal.desc())
+                .limit(_SAMPLED)
+            )
+            sampled += connection.execute(latest).scalars()
+    reports = connection.execute(select(epochs.c.report).where(epochs.c.slot_id.in_(sampled)))
+    seconds = [float(report["seconds"]) for report in reports.scalars()]
+    return mean(seconds) if seconds else None
