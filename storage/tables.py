@@ -3,11 +3,10 @@
 Times are the database's clock, in seconds since 1970-01-01 UTC (`storage.engine.now_s`).
 """
 
-from dataclasses import fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
     JSON,
@@ -32,19 +31,23 @@ from sqlalchemy import (
 
 from storage.states import SlotState, StageState, SweepState
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 metadata = MetaData()
 VERSION_TABLE = "sweep_alembic_version"
 """Of Alembic; beside `alembic_version`, which is Optuna's."""
-Record = TypeVar("Record")
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def record_of(kind: type[Record], row: Row[Any], **others: Any) -> Record:
     """Make a dataclass's instance of a row's columns of the same names, and of other values."""
-    names = [field.name for field in fields(kind) if field.name not in others]  # type: ignore[arg-type]
+    names = kind.__dataclass_fields__.keys() - others.keys()
     return kind(**{name: getattr(row, name) for name in names}, **others)
 
 
 def _state(kind: type[StrEnum]) -> Enum:
+    """Return a column's type for states, stored as their words."""
     values = [state.value for state in kind]
     return Enum(kind, native_enum=False, length=16, values_callable=lambda _: values)
 

@@ -154,7 +154,7 @@ class Queue:
         with writing(self._engine) as connection:
             failed = attempts.count(connection, lease.slot.id, counted or [kind])
             if failed < retries:
-                settling.give_back(connection, lease, kind, message)
+                settling.release(connection, lease, kind, message)
                 return None
             return settling.settle(
                 connection, lease, state=SlotState.FAILED, failure_kind=kind, message=message
@@ -167,7 +167,7 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            settling.give_back(connection, lease, reason, message)
+            settling.release(connection, lease, reason, message)
 
     def unprojected(self, *, names: Collection[str] = ()) -> list[Settled]:
         """List settled slots that Optuna was not told of, with no live owner to do it."""

@@ -44,7 +44,7 @@ def settle(connection: Connection, lease: Lease, **values: Any) -> Settled:
     return settled
 
 
-def give_back(connection: Connection, lease: Lease, reason: str, message: str | None) -> None:
+def release(connection: Connection, lease: Lease, reason: str, message: str | None) -> None:
     """Queue the lease's slot again.
 
     Raises:

@@ -22,7 +22,7 @@ class LeaseWatch:
     owner is provably dead on this host.
 
     Args:
-        grace_s: How long an expired lease may still be renewed, in seconds.
+        grace_s: For how long an expired lease must have been seen so, in seconds.
         clock: Monotonic seconds, which stand still while this computer sleeps.
     """
 
