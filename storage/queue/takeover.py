@@ -29,7 +29,7 @@ class LeaseWatch:
     def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._grace_s = grace_s
         self._clock = clock
-        self._sightings: dict[int, tuple[int, float, float]] = {}
+        self._expired_since: dict[tuple[int, int, float], float] = {}
         self._looked: float | None = None
 
     @property
@@ -52,20 +52,18 @@ class LeaseWatch:
             .order_by(slots.c.lease_until)
             .limit(_CANDIDATES)
         ).all()
-        seen = {row.id: self._sightings.get(row.id) for row in running if row.expired}
-        self._sightings = {
-            row.id: sighting
-            if (sighting := seen[row.id]) is not None
-            and sighting[:2] == (row.attempt, row.lease_until)
-            else (row.attempt, row.lease_until, self._clock())
-            for row in running
-            if row.expired
+        now = self._clock()
+        self._expired_since = {
+            lease: self._expired_since.get(lease, now)
+            for lease in (_lease(row) for row in running if row.expired)
         }
         return next((row for row in running if self._gone(row)), None)
 
     def _gone(self, row: Row[Any]) -> bool:
         if ProcessIdentity.from_json(row.owner).provably_dead():
             return True
-        if not row.expired:
-            return False
-        return self._clock() - self._sightings[row.id][2] >= self._grace_s
+        return row.expired and self._clock() - self._expired_since[_lease(row)] >= self._grace_s
+
+
+def _lease(row: Row[Any]) -> tuple[int, int, float]:
+    return row.id, row.attempt, row.lease_until
