@@ -16,7 +16,7 @@ import pytest
 
 from tests.ports import free_port
 
-_READY_WITHIN_S = 30.0
+_READY_WITHIN_S = 120.0
 _POLL_S = 0.05
 
 

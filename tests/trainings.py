@@ -3,7 +3,7 @@
 from sweep.training.process.child import ChildProcess
 from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Stopped
 
-_WITHIN_S = 120.0
+_WITHIN_S = 600.0
 
 
 def next_word(process: ChildProcess) -> EpochDone | Completed | Stopped | Failed:

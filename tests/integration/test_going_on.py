@@ -32,7 +32,7 @@ from sweep.training.process.forkserver import warm_up
 from sweep.training.process.messages import Completed, EpochDone, Failed, Stopped
 from tests.trainings import next_word
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 DATASET = """
 name: tiny
@@ -405,5 +405,5 @@ def test_a_killed_training_leaves_no_loader_process(job: Callable[..., TrialJob]
     finally:
         child.kill()
     assert len(helpers) >= 2
-    _, left = psutil.wait_procs(helpers, timeout=20)
+    _, left = psutil.wait_procs(helpers, timeout=120)
     assert left == []

@@ -11,7 +11,7 @@ from storage.snapshot.reader import read_sweep
 from storage.states import SlotState
 from tests.command import Command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 TRIALS, SETTLED_AFTER = 20, 2
 MOST_MB = 50.0

@@ -15,7 +15,7 @@ from sweep.evaluation.result import Evaluation
 from tests.command import Command, kill_group, wait_until
 from tests.conftest import SHARED_DATA
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 BCCD = SHARED_DATA / "bccd"
 

@@ -44,7 +44,7 @@ def test_every_figure_is_drawn(sweep: Command, tmp_path: Path) -> None:
     page = sweep.folder / "reports" / "one" / "report.html"
     command = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={tmp_path / 'browser'}", "--dump-dom"]
     shown = subprocess.run(
-        [*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=200
+        [*command, page.as_uri()], capture_output=True, text=True, check=True
     ).stdout
     titles = re.findall(r'class="gtitle"[^>]*>([^<]+)<', shown)
     maps = [f"{name}, {metric}" for name in ("SGD", "Adam", "AdamW") for metric in METRICS]

@@ -24,7 +24,7 @@ from sweep.training.process.forkserver import warm_up
 from sweep.training.process.messages import Completed, EpochDone
 from tests.trainings import next_word
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.slow
 
 DATASET = """
 name: shapes
@@ -115,7 +115,6 @@ def train_plain(dataset: PreparedDataset, params: dict[str, Any], folder: Path) 
         check=True,
         cwd=folder,
         env=environment,
-        timeout=240,
     )
     with (folder / "run" / "results.csv").open() as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -170,4 +170,4 @@ def test_importing_the_report_leaves_torch_alone():
         "import sys, sweep.report.page, sweep.report.tables; "
         "sys.exit(bool({'torch', 'ultralytics', 'optuna'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

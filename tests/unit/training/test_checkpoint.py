@@ -11,7 +11,7 @@ import pytest
 
 from sweep import paths
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 def state(epoch: int, identity: str = "job") -> dict[str, Any]:

@@ -19,8 +19,6 @@ from sweep.training.process.child import ChildProcess
 from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Message, Stopped
 from tests.trainings import next_word
 
-pytestmark = pytest.mark.timeout(180)
-
 MakeJob = Callable[..., TrialJob]
 
 
@@ -89,9 +87,9 @@ def gone(pid: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not true():
-        assert time.monotonic() < end, f"not within 30 s: {what}"
+        assert time.monotonic() < end, f"not within 120 s: {what}"
         time.sleep(0.02)
 
 
@@ -364,4 +362,4 @@ def test_the_supervisor_imports_no_torch() -> None:
         "import sys; import sweep.training.process.child;"
         "assert not {'torch', 'ultralytics', 'numpy'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 IMAGES, SIZE, BOXES = 12, 32, 4
 EPOCH_BYTES = 4096 + 3 * SIZE**2 * IMAGES + (1 + 5 * BOXES) * 4 * IMAGES

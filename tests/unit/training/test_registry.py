@@ -56,4 +56,4 @@ def test_checking_the_built_in_trainer_imports_no_torch() -> None:
         "import sys; from sweep.training import registry; registry.check('ultralytics');"
         "assert not {'torch', 'ultralytics'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True)

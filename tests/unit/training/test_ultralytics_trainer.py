@@ -21,7 +21,7 @@ from sweep.training.contract import (
     TrialResult,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 SGD = {"optimizer": "SGD", "lr0": 0.01, "momentum": 0.9}
 LOSSES = {f"{split}/{name}_loss" for split in ("train", "val") for name in ("box", "cls", "dfl")}
