@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from storage.errors import CommandRefused, DatabaseRefused, StorageError, SweepNotFound
-from sweep.cli import files, look, steer, work
+from sweep.cli import control, inspect, prepare, run
 from sweep.errors import InputError, SweepError
 
 FAILED, WRONG_INPUT = 1, 2
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (work, files, look, steer):
+for commands in (run, prepare, inspect, control):
     app.add_typer(commands.app)
 
 
@@ -35,8 +35,8 @@ def main() -> None:
     except (SweepError, StorageError) as error:
         _end(str(error), FAILED)
     else:
-        if code == work.INTERRUPTED:
-            _end("interrupted; run again to continue", work.INTERRUPTED)
+        if code == run.INTERRUPTED:
+            _end("interrupted; run again to continue", run.INTERRUPTED)
         sys.exit(code)
 
 

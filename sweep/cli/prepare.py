@@ -1,4 +1,4 @@
-"""The commands that read a user's files: `validate`, `prepare`, `submit`."""
+"""The commands before the work, which read a user's files: `validate`, `prepare`, `submit`."""
 
 import json
 from pathlib import Path

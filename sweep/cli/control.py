@@ -1,4 +1,4 @@
-"""The commands that steer sweeps and look after their database."""
+"""The commands that control sweeps, and those that look after their database."""
 
 import time
 from typing import TYPE_CHECKING

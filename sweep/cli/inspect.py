@@ -1,4 +1,4 @@
-"""The commands that look: `status`, `report`, `export`, `dashboard`."""
+"""The commands that only look: `status`, `report`, `export`, `dashboard`."""
 
 from typing import Annotated, Any
 
