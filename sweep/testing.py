@@ -5,6 +5,16 @@
 
 Its metrics are made up, but behave: a smooth function of lr0, momentum, optimizer, seed and epoch,
 always the same for the same job.
+
+>>> from pathlib import Path
+>>> from sweep import Decision, TrialJob
+>>> from sweep.testing import instant_trainer
+>>> job = TrialJob(
+...     sweep="try", slot=1, attempt=1, params={"lr0": 0.01}, settings={}, epochs=3, dataset=None,
+...     run_folder=Path("try"), model="none",
+... )
+>>> instant_trainer(job, lambda report: Decision.CONTINUE).best_epoch
+3
 """
 
 import math

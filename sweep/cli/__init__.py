@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from storage.errors import CommandRefused, DatabaseRefused, StorageError, SweepNotFound
+from sweep.api.database import errors_of_sweep
 from sweep.cli import control, inspect, prepare, run
 from sweep.errors import InputError, SweepError
 
@@ -27,12 +27,13 @@ for commands in (run, prepare, inspect, control):
 def main() -> None:
     """Run the command line; exit code 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     try:
-        code = app(standalone_mode=False)
+        with errors_of_sweep():
+            code = app(standalone_mode=False)
     except TyperException as error:
         _end(error.format_message(), WRONG_INPUT)
-    except (InputError, DatabaseRefused, SweepNotFound, CommandRefused) as error:
+    except InputError as error:
         _end(str(error), WRONG_INPUT)
-    except (SweepError, StorageError) as error:
+    except SweepError as error:
         _end(str(error), FAILED)
     else:
         if code == run.INTERRUPTED:

@@ -1,4 +1,4 @@
-"""What commands share: opening the database, printing."""
+"""How commands print."""
 
 import json
 from collections.abc import Callable
@@ -6,15 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from storage.database import Database
-
-
-def open_database(url: str, *, create: bool = True) -> "Database":
-    """Open the database that the user named."""
-    from storage.database import Database
-
-    return Database.open(url, create=create)
 
 
 def new_console(*, stderr: bool = False) -> "Console":

@@ -1,19 +1,15 @@
 """The commands that control sweeps, and those that look after their database."""
 
 import time
-from typing import TYPE_CHECKING
 
 import typer
 
 from storage.errors import DatabaseGone
 from storage.states import SweepState
 from sweep import paths
-from sweep.cli.console import open_database
+from sweep.api.database import open_database
 from sweep.cli.options import Storage, SweepName
 from sweep.errors import SweepError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 WATCH_S = 1.0
 
@@ -27,7 +23,7 @@ def pause(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Let workers end their epochs and give their trials back, until `sweep resume`."""
     from storage.queue import commands
 
-    commands.pause(_engine(storage), name)
+    commands.pause(open_database(storage).engine, name)
     print(f"{name} is paused; `sweep resume {name}` continues it")
 
 
@@ -36,7 +32,7 @@ def resume(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Continue a paused sweep."""
     from storage.queue import commands
 
-    commands.resume(_engine(storage), name)
+    commands.resume(open_database(storage).engine, name)
     print(f"{name} is active")
 
 
@@ -45,7 +41,7 @@ def cancel(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """End a sweep for good; what is complete stays."""
     from storage.queue import commands
 
-    commands.cancel(_engine(storage), name)
+    commands.cancel(open_database(storage).engine, name)
     print(f"{name} is cancelled; running trials end after their epoch")
 
 
@@ -58,7 +54,7 @@ def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     from storage.snapshot.reader import read_summary
     from sweep.cli import tables
 
-    engine = _engine(storage)
+    engine = open_database(storage).engine
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             try:
@@ -109,7 +105,3 @@ def upgrade(storage: Storage = paths.DEFAULT_STORAGE) -> None:
     except DatabaseGone as error:
         raise unopened(storage, error) from error
     print(f"the tables are at revision {schema.HEAD}")
-
-
-def _engine(storage: str) -> "Engine":
-    return open_database(storage, create=False).engine

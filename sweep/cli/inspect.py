@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from sweep import paths
-from sweep.cli.console import new_console, open_database, print_json
+from sweep.api.database import open_database
+from sweep.cli.console import new_console, print_json
 from sweep.cli.options import AsJson, Out, Storage, SweepName
 from sweep.errors import InputError
 
@@ -20,18 +21,19 @@ def status(
 ) -> None:
     """Show what is running, done and failed, and why; without a name, of every sweep."""
     from storage.queue import sweeps
-    from storage.snapshot.reader import read_summary, read_sweep
-    from sweep.cli import tables as show
+    from storage.snapshot.reader import read_summary
+    from sweep.api.status import status_of
+    from sweep.cli.tables import as_table
 
-    engine = open_database(storage, create=False).engine
+    engine = open_database(storage).engine
     names = [name] if name else sweeps.names(engine)
     if as_json:
-        found: Any = [show.as_json(read_sweep(engine, one)) for one in names]
+        found: Any = [status_of(engine, one) for one in names]
         print_json(found[0] if name else found)
         return
     console = new_console()
     for one in names:
-        console.print(show.as_table(read_summary(engine, one)))
+        console.print(as_table(read_summary(engine, one)))
 
 
 @app.command()
@@ -40,7 +42,7 @@ def report(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out =
     from storage.snapshot.reader import read_sweep
     from sweep.report.page import build_report
 
-    record = read_sweep(open_database(storage, create=False).engine, name)
+    record = read_sweep(open_database(storage).engine, name)
     page = build_report(record, out or paths.report_folder(name))
     new_console().print(f"report: {page}", soft_wrap=True)
 
@@ -51,7 +53,7 @@ def export(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out =
     from storage.snapshot.reader import read_sweep
     from sweep.report.tables import write_tables
 
-    record = read_sweep(open_database(storage, create=False).engine, name)
+    record = read_sweep(open_database(storage).engine, name)
     for table in write_tables(record, out or paths.report_folder(name)):
         new_console().print(str(table), soft_wrap=True)
 
@@ -71,6 +73,6 @@ def dashboard(
         ) from error
     from storage.optuna.storage import open_storage
 
-    database = open_database(storage, create=False)
+    database = open_database(storage)
     new_console().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)")
     run_server(open_storage(storage, database.engine), host=host, port=port)

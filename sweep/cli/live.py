@@ -9,6 +9,7 @@ from rich.live import Live
 
 from storage.snapshot.records import SlotRecord, StageSummary, SweepSummary
 from storage.states import SlotState, SweepState
+from sweep.api.status import time_left_s
 from sweep.cli import tables
 
 _NOT_STARTED = (SlotState.QUEUED, 0)
@@ -68,7 +69,7 @@ def _line(found: SweepSummary, stage: StageSummary, slot: SlotRecord) -> str:
         text += f"  mAP50 {last.map50:.3f}  mAP50-95 {last.map50_95:.3f}"
     if stage.best is not None:
         text += f"  best {stage.best.value:.3f}"
-    left = tables.progress_left_s(found)
+    left = time_left_s(found)
     if left is not None and found.state is SweepState.ACTIVE:
         text += f"  (about {tables.duration(left)} left)"
     return text

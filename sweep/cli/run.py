@@ -10,7 +10,8 @@ import typer
 
 from storage.errors import DatabaseGone
 from sweep import paths
-from sweep.cli.console import new_console, open_database, task_display
+from sweep.api.database import open_database
+from sweep.cli.console import new_console, task_display
 from sweep.cli.logs import LogLevel, start_logging
 from sweep.cli.options import (
     DeviceOption,
@@ -27,11 +28,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from storage.database import Database
-    from sweep.launch.local import LocalWorkers
     from sweep.training.contract import Device
 
 INTERRUPTED = 130
-TICK_S = 0.5
 
 app = typer.Typer()
 
@@ -70,28 +69,36 @@ def worker(
     share: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Work on the sweeps named, or on all active ones: one worker a device share."""
-    from sweep.launch.local import LocalWorkers, choose_devices, read_share
+    from storage.queue import sweeps
+    from sweep.api.running import wait
+    from sweep.launch.base import WorkerOptions
+    from sweep.launch.launchers import LAUNCHERS
+    from sweep.launch.local import choose_devices, read_share
 
     devices = [read_share(share)] if share else choose_devices(device, per_gpu=per_gpu)
-    database = open_database(storage)
+    database = open_database(storage, create=True)
     for name in names or ():
-        _known(database, name)
+        sweeps.get(database.engine, name)  # or the user is told that there is none
     if len(devices) == 1:
         start_logging(log_level, log_file)
         _serve(database, devices[0], names or [], drain=drain)
         return
     console = new_console()
     console.print(f"{len(devices)} workers; logs in {paths.WORKER_LOGS}")
-    started = LocalWorkers(
+    launcher = LAUNCHERS["local"]()
+    launcher.start(
         devices,
-        storage=storage,
-        names=names or [],
-        drain=drain,
-        log_folder=paths.WORKER_LOGS,
-        log_level=log_level,
+        WorkerOptions(
+            storage=storage,
+            names=names or [],
+            drain=drain,
+            log_folder=paths.WORKER_LOGS,
+            log_level=log_level,
+        ),
     )
-    _wait(started, on_tick=lambda: None)
-    if started.failed:
+    with contextlib.suppress(KeyboardInterrupt):
+        wait(launcher, _listen())
+    if launcher.failed:
         raise SweepError(f"a worker ended with an error; see {paths.WORKER_LOGS}")
 
 
@@ -109,7 +116,7 @@ def retrain(
     from sweep.launch.local import choose_devices
     from sweep.stages.retrain import add_retrain_stage
 
-    database, console = open_database(storage, create=False), new_console()
+    database, console = open_database(storage), new_console()
     devices = choose_devices(device, per_gpu=per_gpu, workers=workers)
     add_retrain_stage(database.engine, name, epochs)
     _work(database, name, devices, console, log_level)
@@ -123,57 +130,49 @@ def _work(
     console: "Console",
     log_level: LogLevel,
 ) -> None:
-    """Start workers for a sweep and show its progress until they have left."""
-    from storage.queue import sweeps
+    """Work on a sweep and show its progress meanwhile."""
     from storage.snapshot.reader import read_summary
+    from sweep.api import running
     from sweep.cli.live import ProgressDisplay
-    from sweep.launch.local import LocalWorkers
 
-    logs = sweeps.get(database.engine, name).runs / name / "workers"
+    logs = running.worker_logs(database, name)
     console.print(f"{len(devices)} workers on {name}; logs in {logs}", soft_wrap=True)
-    started = LocalWorkers(
-        devices,
-        storage=database.url,
-        names=[name],
-        drain=True,
-        log_folder=logs,
-        log_level=log_level,
-    )
+    pass_on_signals = _listen()
     with ProgressDisplay(console) as display:
         looked_s: float | None = None
 
         def tick() -> None:
             nonlocal looked_s
+            pass_on_signals()
             with contextlib.suppress(DatabaseGone):  # the workers wait for it as well
                 found = read_summary(database.engine, name, since_s=looked_s)
                 looked_s = found.at_s
                 display.show(found)
             database.rest()
 
-        stopped = _wait(started, on_tick=tick)
-    if stopped:
-        raise typer.Exit(INTERRUPTED)
-    if started.failed:
-        raise SweepError(f"a worker ended with an error; see {logs}; run again to continue")
+        try:
+            running.work(database, name, devices, log_level=log_level, on_tick=tick)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
 
 
-def _wait(workers: "LocalWorkers", *, on_tick: Callable[[], None]) -> bool:
-    """Wait until all workers have left, passing signals on to them; whether there were any."""
+def _listen() -> Callable[[], None]:
+    """Take over the signals to leave; return what raises KeyboardInterrupt after each of them."""
     from sweep.worker.shutdown import Shutdown
 
     shutdown = Shutdown()
     shutdown.listen()
     passed_on = 0
-    while workers.running:
+
+    def pass_on() -> None:
+        nonlocal passed_on
         if shutdown.count > passed_on:
             passed_on = shutdown.count
-            workers.stop()
             how = "at once" if shutdown.at_once else "after the epoch at hand; once more: at once"
             print(f"stopping {how}", file=sys.stderr)
-        on_tick()
-        workers.wait(TICK_S)
-    on_tick()
-    return shutdown.requested
+            raise KeyboardInterrupt
+
+    return pass_on
 
 
 def _serve(database: "Database", device: "Device", names: list[str], *, drain: bool) -> None:
@@ -188,25 +187,11 @@ def _serve(database: "Database", device: "Device", names: list[str], *, drain: b
 def _finish(database: "Database", name: str, console: "Console", *, again: bool = False) -> None:
     """Say how a sweep ended and write its report; `again`: keep the one that is there."""
     from storage.snapshot.reader import read_summary, read_sweep
+    from sweep.api import running
     from sweep.cli.tables import as_table
 
     console.print(as_table(read_summary(database.engine, name)))
     record = read_sweep(database.engine, name)
-    page = paths.report_page(name)
-    if not (again and page.exists()):
-        from sweep.report.page import build_report
-
-        page = build_report(record, page.parent)
+    page = running.report_page(record, keep=again)
     console.print(f"report: {page.resolve()}", soft_wrap=True)
-    if record.state == "paused":
-        raise SweepError(f"{name} is paused; `sweep resume {name}` continues it")
-    if record.state == "cancelled":
-        raise SweepError(f"{name} was cancelled; what is complete stays")
-    if all(slot.state != "complete" for stage in record.stages for slot in stage.slots):
-        raise SweepError(f"{name}: no trial completed; the report says why")
-
-
-def _known(database: "Database", name: str) -> None:
-    from storage.queue import sweeps
-
-    sweeps.get(database.engine, name)
+    running.require_success(record)

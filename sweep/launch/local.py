@@ -6,51 +6,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from sweep.errors import InputError
+from sweep.launch.base import WorkerOptions
 from sweep.training.contract import Device
 from sweep.training.devices import parse_devices
 
 
-class LocalWorkers:
-    """Worker processes of this machine, started together.
+class LocalLauncher:
+    """Worker processes of this machine; see `sweep.launch.base.Launcher`.
 
     They ignore Ctrl-C, which the terminal sends to the whole process group: whoever started them
     tells them what it means (`stop`).
-
-    Args:
-        devices: One worker each.
-        storage: URL of the database.
-        names: Sweeps to serve; all active ones when empty.
-        drain: Whether they leave when nothing is left.
-        log_folder: Where each writes its log, `worker-<n>.log`.
-        log_level: What they log: everything from this level on.
     """
 
-    def __init__(
-        self,
-        devices: Sequence[Device],
-        *,
-        storage: str,
-        names: Sequence[str],
-        drain: bool,
-        log_folder: Path,
-        log_level: str = "info",
-    ) -> None:
-        log_folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, devices: Sequence[Device], options: WorkerOptions) -> None:
+        """Start one process for each device share; call it from the main thread."""
+        options.log_folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "sweep.cli", "worker", *options.names]
+        command += ["--storage", options.storage, "--log-level", options.log_level]
+        command += ["--drain"] if options.drain else []
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the workers
         try:
             for number, device in enumerate(devices):
-                command = [sys.executable, "-m", "sweep.cli", "worker", *names]
-                command += ["--storage", storage, "--share", share_option(device)]
-                command += ["--log-level", log_level]
-                command += ["--drain"] if drain else []
-                with (log_folder / f"worker-{number}.log").open("ab") as log:
+                with (options.log_folder / f"worker-{number}.log").open("ab") as log:
                     self._processes.append(
                         subprocess.Popen(
-                            command,
+                            [*command, "--share", share_option(device)],
                             stdin=subprocess.DEVNULL,
                             stdout=log,
                             stderr=subprocess.STDOUT,

@@ -1,0 +1,47 @@
+"""Which database the sweeps are in, and what it may refuse."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from storage.errors import CommandRefused, DatabaseRefused, StorageError, SweepNotFound
+from sweep import paths
+from sweep.errors import InputError, SweepError
+
+if TYPE_CHECKING:
+    from storage.database import Database
+
+
+def storage_url(storage: str | None) -> str:
+    """Return the URL: the one given, else what SWEEP_STORAGE says, else `sqlite:///sweep.db`."""
+    if storage is not None:
+        return storage
+    return os.environ.get(paths.STORAGE_VARIABLE) or paths.DEFAULT_STORAGE
+
+
+def open_database(storage: str | None, *, create: bool = False) -> "Database":
+    """Open the database that the user named.
+
+    Raises:
+        DatabaseRefused: If it cannot serve, or is not there and `create` is False.
+    """
+    from storage.database import Database  # commands that open none do without SQLAlchemy
+
+    return Database.open(storage_url(storage), create=create)
+
+
+@contextmanager
+def errors_of_sweep() -> Iterator[None]:
+    """Raise the database's errors as those that callers of this package know.
+
+    Raises:
+        InputError: If the database, the sweep or the command was named wrongly.
+        SweepError: If the database cannot do it now.
+    """
+    try:
+        yield
+    except (DatabaseRefused, SweepNotFound, CommandRefused) as error:
+        raise InputError(str(error)) from error
+    except StorageError as error:
+        raise SweepError(str(error)) from error

@@ -1,0 +1,117 @@
+"""How far a sweep is."""
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import Engine
+
+from storage.snapshot.reader import read_summary, read_sweep
+from storage.snapshot.records import SlotRecord, StageRecord, SweepSummary
+from storage.states import SlotState, StageState
+from sweep.api.database import errors_of_sweep, open_database
+from sweep.stages.plan import best_slot, score
+from sweep.training.contract import Objective
+
+_NOT_COMPLETE = (SlotState.FAILED, SlotState.CANCELLED, SlotState.PRUNED)
+
+
+def status(name: str, *, storage: str | None = None) -> dict[str, Any]:
+    """Return how far a sweep is, as `sweep status NAME --json` prints it: plain JSON values.
+
+    Args:
+        name: The sweep.
+        storage: URL of the database. None: as SWEEP_STORAGE says, else `sqlite:///sweep.db`.
+
+    Raises:
+        InputError: If there is no sweep of this name, or no database that can serve.
+
+    >>> from pathlib import Path
+    >>> import sweep
+    >>> _ = Path("rates.yaml").write_text('''
+    ... name: rates
+    ... trainer: sweep.testing:instant_trainer
+    ... search: {epochs: 2, space: {lr0: [0.1, 0.01]}}
+    ... ''')
+    >>> found = sweep.status(sweep.submit("rates.yaml"))
+    >>> found["state"], found["stages"][0]["counts"]["queued"]
+    ('active', 2)
+    """
+    with errors_of_sweep():
+        return status_of(open_database(storage).engine, name)
+
+
+def status_of(engine: Engine, name: str) -> dict[str, Any]:
+    """Return how far a sweep is, as plain JSON values."""
+    record, counted = read_sweep(engine, name), read_summary(engine, name)
+    objective: Objective = record.spec["objective"]
+    by_id = {slot.id: slot for stage in record.stages for slot in stage.slots}
+    return {
+        "name": record.name,
+        "state": str(record.state),
+        "spec_hash": record.spec_hash,
+        "dataset": str(record.dataset or ""),
+        "stages": [_stage(stage, objective) for stage in record.stages],
+        "time_left_s": time_left_s(counted),
+        "workers": [
+            {
+                "id": worker.id,
+                "host": worker.host,
+                "device": worker.device,
+                "trial": None if worker.slot is None else by_id[worker.slot].trial_number,
+                "epoch": None if worker.slot is None else len(by_id[worker.slot].epochs),
+                "last_seen_s": round(worker.last_seen_s, 1),
+            }
+            for worker in record.workers
+            if worker.slot is None or worker.slot in by_id
+        ],
+    }
+
+
+def time_left_s(found: SweepSummary) -> float | None:
+    """Estimate the seconds until the sweep is done; None before the first epoch or without workers.
+
+    Epochs left over all stages, times the mean seconds of the latest, over the live workers.
+    """
+    if found.epoch_s is None or not found.workers:
+        return None
+    left = 0
+    for stage in found.stages:
+        if stage.state is StageState.WAITING:
+            left += 2 * stage.epochs  # baseline and best
+        else:
+            running = [slot for slot in stage.moving if slot.state is SlotState.RUNNING]
+            left += stage.epochs * (stage.counts[SlotState.QUEUED] + len(running))
+            left -= sum(slot.epochs_done for slot in running)
+    return left * found.epoch_s / len(found.workers)
+
+
+def _stage(stage: StageRecord, objective: Objective) -> dict[str, Any]:
+    best = best_slot(stage.slots, objective)
+    counts = Counter(slot.state for slot in stage.slots)
+    return {
+        "name": stage.name,
+        "study": stage.study,
+        "state": str(stage.state),
+        "total": len(stage.slots),
+        "counts": {str(state): counts[state] for state in SlotState},
+        "attempts": dict(stage.endings),
+        "failures": [_failure(slot) for slot in stage.slots if slot.state in _NOT_COMPLETE],
+        "best": None
+        if best is None
+        else {
+            "number": best.trial_number,
+            "value": score(best, objective),
+            "params": dict(best.params or {}),
+        },
+    }
+
+
+def _failure(slot: SlotRecord) -> dict[str, Any]:
+    """Return a trial that ended otherwise than complete, with the reason."""
+    return {
+        "number": slot.trial_number,
+        "state": str(slot.state),
+        "kind": slot.failure_kind,
+        "attempts": slot.attempt,
+        "message": slot.message,
+    }
