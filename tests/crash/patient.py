@@ -7,8 +7,8 @@ test finds them at work however slow its own commands are, and need not wait for
 import time
 from pathlib import Path
 
+from sweep import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
 from sweep.testing import instant_trainer
-from sweep.training.contract import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
 
 TRAINER = "patient:train"
 HURRY = "hurry"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from sweep import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
 from sweep.testing import instant_trainer
-from sweep.training.contract import Decision, EpochReport, OnEpoch, TrialJob, TrialResult
 
 CHECKPOINT = "state.ckpt"
 

@@ -72,7 +72,7 @@ def follow(
 
 def write_trainer(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> str:
     """Write a module with a trainer `train` that children can import."""
-    head = "import os, sys, time\nfrom sweep.training.contract import *\n"
+    head = "import os, sys, time\nfrom sweep import TrialResult, tick\n"
     (folder / f"{name}.py").write_text(f"{head}\ndef train(job, on_epoch):\n{body}")
     monkeypatch.syspath_prepend(folder)
     return f"{name}:train"
@@ -283,9 +283,9 @@ def test_a_training_that_stopped_moving_gives_no_sign_of_life(
     start: Start, job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = """
-    from sweep.training.process import child_main, heartbeat
+    from sweep.training.process import child_main
     child_main.ALIVE_EVERY_S = 0.05
-    heartbeat.tick()
+    tick()
     time.sleep(600)
 """
     process = start(job(write_trainer(tmp_path, monkeypatch, "hanging_trainer", body)))
