@@ -1,22 +1,24 @@
-"""The tables of samplers and pruners that a sweep file may name."""
+"""The table of samplers that a sweep file may name (`sweep.spec.sweep_file.SamplerName`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    SuccessiveHalvingPruner,
-)
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-import storage.optuna  # noqa: F401 - keeps Optuna quiet
-from sweep.spec.space import grid_points, suggest
-from sweep.spec.sweep_file import PrunerName, SamplerName, Search
+from storage.optuna.private import suggest_value
+from sweep.spec.space import Space, grid_points
+from sweep.spec.sweep_file import SamplerName, Search
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Ask a trial for every parameter that is active beside the ones before it."""
+    chosen: dict[str, Any] = {}
+    for name, parameter in space.items():
+        if parameter.active(chosen):
+            chosen[name] = suggest_value(trial, name, parameter.distribution())
+    return chosen
 
 
 def _random_points(search: Search) -> list[dict[str, Any]]:
@@ -28,30 +30,23 @@ def _random_points(search: Search) -> list[dict[str, Any]]:
 class Sampler:
     """How one sampler fills a search's slots."""
 
-    points: Callable[[Search], list[dict[str, Any]]] | None
+    points: Callable[[Search], list[dict[str, Any]]] | None = None
     """Draws the settings of all slots at submit; None when each is sampled at its claim."""
-    build: Callable[[int], BaseSampler]
+    build: Callable[[int], BaseSampler] = RandomSampler
     """Makes Optuna's sampler from a seed; asked only where `points` is None."""
 
 
 SAMPLERS: dict[SamplerName, Sampler] = {
-    "grid": Sampler(points=lambda search: list(grid_points(search.space)), build=RandomSampler),
-    "random": Sampler(points=_random_points, build=RandomSampler),
-    "tpe": Sampler(points=None, build=lambda seed: TPESampler(seed=seed)),
-}
-
-PRUNERS: dict[PrunerName, Callable[[int], BasePruner]] = {
-    "none": lambda _epochs: NopPruner(),
-    "median": lambda _epochs: MedianPruner(),
-    "successive_halving": lambda _epochs: SuccessiveHalvingPruner(min_resource=1),
-    "hyperband": lambda epochs: HyperbandPruner(min_resource=1, max_resource=epochs),
+    "grid": Sampler(points=lambda search: list(grid_points(search.space))),
+    "random": Sampler(points=_random_points),
+    "tpe": Sampler(build=lambda seed: TPESampler(seed=seed)),
 }
 
 
-def planned_points(search: Search) -> list[dict[str, Any] | None]:
+def planned_points(search: Search) -> Sequence[dict[str, Any] | None]:
     """Return the settings of every budgeted trial; None where a sampler chooses at the claim."""
     points = SAMPLERS[search.sampler].points
-    return [None] * (search.trials or 0) if points is None else list(points(search))
+    return [None] * (search.trials or 0) if points is None else points(search)
 
 
 def sampler_for(search: Search, ordinal: int) -> BaseSampler:
@@ -60,8 +55,3 @@ def sampler_for(search: Search, ordinal: int) -> BaseSampler:
     Its seed goes with the slot: one seeded alike for every slot would propose alike.
     """
     return SAMPLERS[search.sampler].build(search.seed * 1_000_003 + ordinal)
-
-
-def pruner_for(search: Search) -> BasePruner:
-    """Make the pruner of a search."""
-    return PRUNERS[search.pruner](search.epochs)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 if TYPE_CHECKING:  # Optuna takes half a second to import; a sweep file is read without it
-    import optuna
     from optuna.distributions import BaseDistribution
 
 Scalar = bool | int | float | str | None
@@ -113,15 +112,6 @@ Space = Mapping[str, Parameter]
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """Return Optuna's form of every parameter."""
     return {name: parameter.distribution() for name, parameter in space.items()}
-
-
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
-    """Ask a trial for every parameter that is active beside the ones before it."""
-    chosen: dict[str, Any] = {}
-    for name, parameter in space.items():
-        if parameter.active(chosen):
-            chosen[name] = trial._suggest(name, parameter.distribution())
-    return chosen
 
 
 def grid_points(space: Space) -> Iterator[dict[str, Any]]:

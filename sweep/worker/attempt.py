@@ -16,8 +16,8 @@ from storage.queue.sweeps import Submission
 from storage.snapshot.reader import read_epochs
 from storage.states import SweepState
 from sweep import paths
-from sweep.search import samplers
-from sweep.spec.space import settings_line, suggest
+from sweep.search.samplers import sampler_for, suggest
+from sweep.spec.space import settings_line
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages import plan
 from sweep.training.contract import Decision, Device, EpochReport, FailureKind, TrialJob
@@ -131,7 +131,7 @@ class Attempt:
             params=slot.params,
             distributions=plan.distributions_of(spec, slot.stage, self._fixed),
             suggest=lambda trial: suggest(trial, spec.search.space),
-            sampler=samplers.sampler_for(spec.search, slot.ordinal),
+            sampler=sampler_for(spec.search, slot.ordinal),
         )
         failpoints.reached(failpoints.TRIAL_MADE)
         self._queue.record_trial(self._lease, trial_id=trial_id, number=number, params=params)

@@ -8,7 +8,7 @@ from storage.errors import DatabaseGone
 from storage.queue.leases import Lease
 from storage.snapshot.records import EpochRecord
 from storage.states import SweepState
-from sweep.search import samplers
+from sweep.search.pruners import PRUNERS
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages import plan
 from sweep.training.contract import Decision, EpochReport
@@ -152,6 +152,6 @@ class EpochLog:
         last = epoch >= slot.stage_epochs
         if slot.stage != plan.SEARCH or search_spec.pruner == "none" or last:
             return Decision.CONTINUE
-        pruner = samplers.pruner_for(search_spec)
+        pruner = PRUNERS[search_spec.pruner](slot.stage_epochs)
         prune = self._database.studies.should_prune(slot.study, self._trial_id, pruner)
         return Decision.PRUNE if prune else Decision.CONTINUE

@@ -6,8 +6,9 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweep.search.samplers import PRUNERS, SAMPLERS, planned_points, pruner_for, sampler_for
-from sweep.spec.space import Parameter, grid_points, suggest
+from sweep.search.pruners import PRUNERS
+from sweep.search.samplers import SAMPLERS, planned_points, sampler_for, suggest
+from sweep.spec.space import Parameter, grid_points
 from sweep.spec.sweep_file import PrunerName, SamplerName, Search
 
 
@@ -97,7 +98,7 @@ def test_tpe_slots_are_sampled_at_the_claim_each_with_its_own_seed() -> None:
 
 @pytest.mark.parametrize("name", get_args(PrunerName))
 def test_every_pruner_answers(name: PrunerName) -> None:
-    study = optuna.create_study(direction="maximize", pruner=pruner_for(searched(pruner=name)))
+    study = optuna.create_study(direction="maximize", pruner=PRUNERS[name](8))
     pruned = 0
     for number in range(12):
         trial = study.ask()
