@@ -66,6 +66,7 @@ def read_summary(engine: Engine, name: str, *, since_s: float | None = None) -> 
         found = _stages(connection, sweep.id)
         return SweepSummary(
             name=name,
+            spec=sweep.spec,
             state=sweep.state,
             at_s=connection.execute(select(now_s())).scalar_one(),
             stages=tuple(_stage_summary(connection, row, since_s) for row in found),

@@ -143,6 +143,8 @@ class SweepSummary:
     """A whole sweep, in numbers."""
 
     name: str
+    spec: Mapping[str, Any]
+    """The submitted sweep file as JSON."""
     state: SweepState
     at_s: float
     """The database's clock; the caller passes it on the next time as `since_s`."""

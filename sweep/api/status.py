@@ -9,7 +9,9 @@ from storage.snapshot.reader import read_summary, read_sweep
 from storage.snapshot.records import SlotRecord, StageRecord, SweepSummary
 from storage.states import SlotState, StageState
 from sweep.api.database import errors_of_sweep, open_database
-from sweep.stages.plan import best_slot, score
+from sweep.spec.sweep_file import SweepSpec
+from sweep.stages.plan import kind_of
+from sweep.stages.ranking import best_slot, score
 from sweep.training.contract import Objective
 
 _NOT_COMPLETE = (SlotState.FAILED, SlotState.CANCELLED, SlotState.PRUNED)
@@ -77,7 +79,8 @@ def time_left_s(found: SweepSummary) -> float | None:
     left = 0
     for stage in found.stages:
         if stage.state is StageState.WAITING:
-            left += 2 * stage.epochs  # baseline and best
+            expected = kind_of(stage.name).expected_slots(SweepSpec.model_validate(found.spec))
+            left += expected * stage.epochs
         else:
             running = [slot for slot in stage.moving if slot.state is SlotState.RUNNING]
             left += stage.epochs * (stage.counts[SlotState.QUEUED] + len(running))

@@ -114,7 +114,7 @@ def retrain(
 ) -> None:
     """Retrain the best setting beside the baseline, e.g. with other epochs than the file says."""
     from sweep.launch.local import choose_devices
-    from sweep.stages.retrain import add_retrain_stage
+    from sweep.submission.retrain import add_retrain_stage
 
     database, console = open_database(storage), new_console()
     devices = choose_devices(device, per_gpu=per_gpu, workers=workers)

@@ -15,7 +15,9 @@ from sweep.evaluation.result import Evaluation
 from sweep.paths import PREDICTIONS
 from sweep.report.trials import MAP50, MAP50_95, Metric, Trial
 from sweep.spec.space import Parameter
-from sweep.stages.plan import BASELINE, BEST, RETRAIN, SEARCH
+from sweep.stages.base import ShownAs
+from sweep.stages.plan import kind_of
+from sweep.stages.retrain import BASELINE, BEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +41,18 @@ class ReportData:
     """The searched settings."""
     trials: tuple[Trial, ...]
     """Of all stages, in order."""
+    search_stage: StageRecord | None
+    """The first stage whose settings are shown."""
+    search: tuple[Trial, ...]
+    """Its trials."""
     best: Trial | None
     """The completed search trial with the highest objective, the first of equals."""
+    retrain_stage: StageRecord | None
+    """The first stage whose models are shown; None where the sweep has none."""
     retrained: tuple[Run, ...]
     """Baseline and best, as far as the stage has opened."""
     dataset: PreparedDataset | None
     """None where its folder cannot be read here."""
-
-    @property
-    def search(self) -> tuple[Trial, ...]:
-        """The trials of the search."""
-        return tuple(trial for trial in self.trials if trial.stage == SEARCH)
 
     @property
     def judged(self) -> dict[str, Evaluation]:
@@ -64,19 +67,6 @@ class ReportData:
         """Return the retraining with this label: `baseline` or `best`."""
         return next((run for run in self.retrained if run.trial.slot.label == label), None)
 
-    @property
-    def search_stage(self) -> StageRecord | None:
-        """The stage of the search."""
-        return self._stage(SEARCH)
-
-    @property
-    def retrain_stage(self) -> StageRecord | None:
-        """The stage of the retrainings; None where the sweep has none."""
-        return self._stage(RETRAIN)
-
-    def _stage(self, name: str) -> StageRecord | None:
-        return next((stage for stage in self.sweep.stages if stage.name == name), None)
-
 
 def read(sweep: SweepRecord) -> ReportData:
     """Read the files that `sweep` points to and put them beside it.
@@ -84,15 +74,10 @@ def read(sweep: SweepRecord) -> ReportData:
     Files that are not there (the report may be made on another machine) leave a reason behind,
     not an error.
     """
-    trials = tuple(
-        Trial(stage=stage.name, slot=slot) for stage in sweep.stages for slot in stage.slots
-    )
+    search_stage, retrain_stage = (_first(sweep, way) for way in (ShownAs.TRIALS, ShownAs.MODELS))
     objective = MAP50 if sweep.spec.get("objective") == MAP50.key else MAP50_95
-    scored = [
-        (score, trial)
-        for trial in trials
-        if trial.stage == SEARCH and (score := trial.score(objective)) is not None
-    ]
+    search = _trials(search_stage)
+    scored = [(score, trial) for trial in search if (score := trial.score(objective)) is not None]
     return ReportData(
         sweep=sweep,
         objective=objective,
@@ -100,16 +85,27 @@ def read(sweep: SweepRecord) -> ReportData:
             name: Parameter.model_validate(parameter)
             for name, parameter in sweep.spec["search"]["space"].items()
         },
-        trials=trials,
+        trials=tuple(trial for stage in sweep.stages for trial in _trials(stage)),
+        search_stage=search_stage,
+        search=search,
         best=max(scored, key=lambda pair: pair[0])[1] if scored else None,
+        retrain_stage=retrain_stage,
         retrained=tuple(
             _run(trial)
             for label in (BASELINE, BEST)
-            for trial in trials
-            if trial.stage == RETRAIN and trial.slot.label == label
+            for trial in _trials(retrain_stage)
+            if trial.slot.label == label
         ),
         dataset=_dataset(sweep.dataset),
     )
+
+
+def _first(sweep: SweepRecord, way: ShownAs) -> StageRecord | None:
+    return next((stage for stage in sweep.stages if kind_of(stage.name).shown_as is way), None)
+
+
+def _trials(stage: StageRecord | None) -> tuple[Trial, ...]:
+    return () if stage is None else tuple(Trial(stage=stage.name, slot=s) for s in stage.slots)
 
 
 def _run(trial: Trial) -> Run:

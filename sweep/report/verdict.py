@@ -7,7 +7,7 @@ from storage.states import SlotState
 from sweep.report.data import ReportData
 from sweep.report.figures.comparison import Comparison, Pair, Score, comparison
 from sweep.report.trials import MAP50, MAP50_95, settings
-from sweep.stages.plan import BASELINE, BEST
+from sweep.stages.retrain import BASELINE, BEST
 
 
 @dataclass(frozen=True, kw_only=True)

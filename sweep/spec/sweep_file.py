@@ -195,6 +195,10 @@ class SweepSpec(_Section):
         except ValidationError as error:
             raise InputError(explain(error, cls, path)) from error
 
+    def dataset_file(self, sweep_file: Path) -> Path | None:
+        """Return the dataset file that it names, from the folder of the sweep file it is from."""
+        return None if self.dataset is None else sweep_file.parent / self.dataset
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values from which `model_validate` makes an equal spec."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -1,37 +1,41 @@
-"""The retrain stage by hand."""
+"""The retraining: baseline and best setting at full length, judged on the test split."""
 
-from sqlalchemy import Engine
+from collections.abc import Sequence
 
-from storage.queue import sweeps
-from storage.snapshot.reader import read_sweep
-from sweep.errors import InputError
+from storage.queue.stages import NewSlot
+from storage.snapshot.records import StageRecord
 from sweep.spec.sweep_file import SweepSpec
-from sweep.stages.plan import RETRAIN, best_slot, retrain_stage
+from sweep.stages.base import ShownAs, Stage
+from sweep.stages.ranking import best_slot
+
+BASELINE = "baseline"
+BEST = "best"
 
 
-def add_retrain_stage(engine: Engine, name: str, epochs: int | None) -> None:
-    """Append a retrain stage to a sweep whose other stages go on or are done.
+class Retrain(Stage):
+    """The stage that a sweep file describes under `retrain:`."""
 
-    Named `retrain` where there is none yet, else `retrain-2`, `retrain-3`, …
+    evaluate_on = "test"
+    shown_as = ShownAs.MODELS
 
-    Args:
-        engine: Where the sweep is.
-        name: The sweep.
-        epochs: Of the retraining; None for as many as the sweep file says.
+    def epochs(self, spec: SweepSpec) -> int | None:
+        """Return what the sweep file says; None where it asks for no retraining."""
+        return None if spec.retrain is None else spec.retrain.epochs
 
-    Raises:
-        SweepNotFound: If there is no sweep of this name.
-        InputError: If it cannot be retrained.
-    """
-    record = read_sweep(engine, name)
-    spec = SweepSpec.model_validate(record.spec)
-    if spec.retrain is None:
-        raise InputError(
-            f"{name}: its sweep file has no `retrain:`, so there is no baseline to retrain beside "
-            "the best; add one and give the sweep another `name`"
-        )
-    if best_slot(record.stages[0].slots, spec.objective) is None:
-        raise InputError(f"{name}: no trial of the search has completed yet; nothing to retrain")
-    taken = sum(stage.name.split("-")[0] == RETRAIN for stage in record.stages)
-    stage_name = RETRAIN if taken == 0 else f"{RETRAIN}-{taken + 1}"
-    sweeps.add_stage(engine, name, retrain_stage(spec, stage_name, epochs or spec.retrain.epochs))
+    def expected_slots(self, spec: SweepSpec) -> int:
+        """Return 2: baseline and best."""
+        return 2
+
+    def slots(self, spec: SweepSpec, before: Sequence[StageRecord]) -> list[NewSlot]:
+        """Return baseline and best; nothing where no trial of the search completed."""
+        best = best_slot(before[0].slots, spec.objective)
+        if spec.retrain is None or best is None:
+            return []
+        return [
+            NewSlot(label=BASELINE, params=spec.retrain.baseline),
+            NewSlot(label=BEST, params=best.params),
+        ]
+
+    def summary(self, spec: SweepSpec) -> str:
+        """Name both."""
+        return "baseline and best"

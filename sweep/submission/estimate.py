@@ -8,8 +8,8 @@ from typing import Any
 from sweep.data.dataset_file import CocoSource, DatasetSpec, SyntheticSource, YoloSource
 from sweep.data.summary import DatasetSummary, check
 from sweep.errors import InputError
-from sweep.search.samplers import planned_points
-from sweep.stages.plan import dataset_file
+from sweep.spec.sweep_file import SweepSpec
+from sweep.stages.plan import STAGES
 from sweep.submission.submit import load
 
 
@@ -17,13 +17,7 @@ from sweep.submission.submit import load
 class Cost:
     """What a sweep file asks for."""
 
-    name: str
-    trials: int
-    search_epochs: int
-    """Of the whole search, were no trial pruned."""
-    retrain_epochs: int
-    """Of baseline and best together."""
-    model: str
+    spec: SweepSpec
     model_present: bool
     """Whether the weights are there or none are needed; else they are downloaded."""
     dataset: DatasetSummary | None
@@ -31,20 +25,36 @@ class Cost:
     missing: str | None
     """The dataset's source, where it is not there yet."""
 
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Epochs of each kind of stage in all, were no trial pruned; 0 where none is asked for."""
+        return {
+            name: kind.expected_slots(self.spec) * (kind.epochs(self.spec) or 0)
+            for name, kind in STAGES.items()
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return dataclasses.asdict(self)
+        return {
+            "name": self.spec.name,
+            "trials": STAGES["search"].expected_slots(self.spec),
+            **{f"{name}_epochs": epochs for name, epochs in self.epochs.items()},
+            "model": self.spec.model,
+            "model_present": self.model_present,
+            "dataset": None if self.dataset is None else dataclasses.asdict(self.dataset),
+            "missing": self.missing,
+        }
 
     def as_text(self) -> str:
         """Write it as lines for a person."""
-        lines = [
-            f"{self.name}: the file is right",
-            f"search: {self.trials} trials, {self.search_epochs} epochs in all",
+        lines = [f"{self.spec.name}: the file is right"]
+        lines += [
+            f"{name}: {STAGES[name].summary(self.spec)}, {epochs} epochs in all"
+            for name, epochs in self.epochs.items()
+            if epochs
         ]
-        if self.retrain_epochs:
-            lines.append(f"retrain: baseline and best, {self.retrain_epochs} epochs in all")
         lines.append(
-            f"model: {self.model}" + ("" if self.model_present else ", will be downloaded")
+            f"model: {self.spec.model}" + ("" if self.model_present else ", will be downloaded")
         )
         if self.missing is not None:
             lines.append(f"missing: {self.missing}, which the dataset file names as its source")
@@ -66,15 +76,10 @@ def estimate(file: Path) -> Cost:
         InputError: If either is wrong.
     """
     spec = load(file)
-    trials = len(planned_points(spec.search))
-    dataset = _dataset(dataset_file(spec, file), file)
+    dataset = _dataset(spec.dataset_file(file), file)
     missing = None if dataset is None else _missing_source(dataset)
     return Cost(
-        name=spec.name,
-        trials=trials,
-        search_epochs=trials * spec.search.epochs,
-        retrain_epochs=0 if spec.retrain is None else 2 * spec.retrain.epochs,
-        model=spec.model,
+        spec=spec,
         model_present=_present(spec.model, file),
         dataset=None if dataset is None or missing is not None else check(dataset),
         missing=missing,

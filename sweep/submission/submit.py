@@ -12,9 +12,8 @@ from storage.queue import sweeps
 from storage.states import SweepState
 from sweep import paths
 from sweep.errors import InputError
-from sweep.paths import study_name
 from sweep.spec.sweep_file import SweepSpec, differences
-from sweep.stages.plan import SEARCH, dataset_file, ensure_study, planned_stages
+from sweep.stages.plan import ensure_study, planned_stages
 from sweep.training import registry
 
 if TYPE_CHECKING:  # a sweep that is done needs neither images nor weights
@@ -83,6 +82,7 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
     database = database or Database.open(storage)
     if earlier is not None:
         return Submitted(database=database, new=False, done=False)
+    stages = planned_stages(spec)
     new = sweeps.create(
         database.engine,
         sweeps.Submission(
@@ -95,12 +95,14 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
             model=model.path,
             model_sha256=model.sha256,
         ),
-        planned_stages(spec),
+        stages,
     )
     submission = sweeps.get(database.engine, spec.name)
     if not new:  # another process submitted this name meanwhile
         _refuse_changes(file, spec, submission)
-    ensure_study(database, submission, study_name(spec.name, SEARCH), spec)
+    for stage in stages:
+        if stage.slots is not None:
+            ensure_study(database, submission, stage.study, spec)
     return Submitted(database=database, new=new, done=False)
 
 
@@ -125,16 +127,12 @@ def _prepared(spec: SweepSpec, file: Path, progress: Progress) -> "PreparedDatas
     from sweep.data.dataset_file import DatasetSpec
     from sweep.data.prepare import prepare
 
-    path = dataset_file(spec, file)
+    path = spec.dataset_file(file)
     if path is None:
         return None
     if not path.exists():
         raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
-    return prepare(
-        DatasetSpec.load(path),
-        paths.PREPARED,
-        progress=progress,
-    )
+    return prepare(DatasetSpec.load(path), paths.PREPARED, progress=progress)
 
 
 def _resolved_model(

@@ -19,7 +19,8 @@ from sweep import paths
 from sweep.search.samplers import sampler_for, suggest
 from sweep.spec.space import settings_line
 from sweep.spec.sweep_file import SweepSpec
-from sweep.stages import plan
+from sweep.stages.base import Settings
+from sweep.stages.plan import ensure_study, kind_of
 from sweep.training.contract import Decision, Device, EpochReport, FailureKind, TrialJob
 from sweep.training.process.child import ChildProcess
 from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped
@@ -75,12 +76,16 @@ class Attempt:
         self._spec = spec
         self._lease = lease
         self._slot = lease.slot
+        self._kind = kind_of(lease.slot.stage)
+        folders = (submission.runs, lease.slot.sweep, lease.slot.id, lease.attempt)
+        self._run_folder = paths.run_folder(*folders)
+        self._earlier = paths.earlier_run_folders(*folders)
         self._device = device
         self._shutdown = shutdown
         self._retry = retry
         self._log = _TrialLog(f"{self._slot.study} slot {self._slot.ordinal}")
         self._next_renewal = time.monotonic() + self._queue.renewal_s
-        self._fixed: Sequence[Mapping[str, Any]] = ()
+        self._stage_settings: Sequence[Settings] = ()
         self._trial_begun = lease.attempt > 1  # a call that an outage broke may have made it too
         self._outcome = Outcome(self._queue, submission, spec, lease, retry=retry, log=self._log)
 
@@ -119,32 +124,30 @@ class Attempt:
     def _start_trial(self) -> tuple[int, Mapping[str, Any]]:
         slot, spec = self._slot, self._spec
         begun_before, self._trial_begun = self._trial_begun, True
-        plan.ensure_study(self._database, self._submission, slot.study, spec)
-        self._fixed = (
-            [] if slot.stage == plan.SEARCH else settings_of(self._database.engine, slot.stage_id)
-        )
+        ensure_study(self._database, self._submission, slot.study, spec)
+        if not self._kind.searches:
+            self._stage_settings = settings_of(self._database.engine, slot.stage_id)
         trial_id, number, params = self._database.studies.start_trial(
             slot.study,
             slot=slot.id,
             known=slot.trial_id,
             begun_before=begun_before,
             params=slot.params,
-            distributions=plan.distributions_of(spec, slot.stage, self._fixed),
+            distributions=self._kind.distributions(spec, self._stage_settings),
             suggest=lambda trial: suggest(trial, spec.search.space),
             sampler=sampler_for(spec.search, slot.ordinal),
         )
         failpoints.reached(failpoints.TRIAL_MADE)
         self._queue.record_trial(self._lease, trial_id=trial_id, number=number, params=params)
         failpoints.reached(failpoints.TRIAL_RECORDED)
-        folders = (self._submission.runs, slot.sweep, slot.id, self._lease.attempt)
         self._epoch_log = EpochLog(
             self._database,
             spec,
             self._lease,
             trial_id=trial_id,
             stored=read_epochs(self._database.engine, slot.id) if self._lease.attempt > 1 else [],
-            run_folder=paths.run_folder(*folders),
-            earlier=paths.earlier_run_folders(*folders),
+            run_folder=self._run_folder,
+            earlier=self._earlier,
             retry=self._retry,
         )
         return number, params
@@ -160,22 +163,20 @@ class Attempt:
             settings=dict(spec.train),
             epochs=slot.stage_epochs,
             dataset=self._submission.dataset,
-            run_folder=paths.run_folder(
-                self._submission.runs, slot.sweep, slot.id, self._lease.attempt
-            ),
-            earlier=paths.earlier_run_folders(
-                self._submission.runs, slot.sweep, slot.id, self._lease.attempt
-            ),
+            run_folder=self._run_folder,
+            earlier=self._earlier,
             model=self._submission.model,
             objective=spec.objective,
             schedule=spec.schedule,
-            seed=spec.seed,
+            seed=self._kind.seed(spec, slot),
             device=self._device,
             threads=spec.threads,
             memory_format=spec.memory_format,
             precision=spec.precision,
-            image_cache=image_cache_place(spec, slot.stage, params, self._fixed),
-            evaluate_on=None if slot.stage == plan.SEARCH else "test",
+            image_cache=image_cache_place(
+                spec, self._kind.trainings_alike(spec, params, self._stage_settings)
+            ),
+            evaluate_on=self._kind.evaluate_on,
         )
 
     def _follow(self, child: ChildProcess) -> Message:
@@ -221,19 +222,20 @@ class Attempt:
         return Decision.STOP if decision is Decision.CONTINUE and ends and not last else decision
 
     def _conclude(self, message: Message) -> Settled | None:
-        if isinstance(message, Completed):
-            return self._outcome.complete(message.result)
-        if isinstance(message, Failed):
-            if message.kind is FailureKind.CRASHED and self._shutdown.requested:
+        match message:
+            case Completed():
+                return self._outcome.complete(message.result)
+            case Failed(kind=FailureKind.CRASHED) if self._shutdown.requested:
                 self._outcome.release(FailureKind.PREEMPTED)  # it was ended together with us
-                return None
-            return self._outcome.fail(message)
-        if isinstance(message, Stopped) and message.decision is Decision.PRUNE:
-            return self._outcome.prune()
-        if self._epoch_log.sweep is SweepState.CANCELLED:
-            return self._outcome.cancel()
-        paused = self._epoch_log.sweep is SweepState.PAUSED
-        self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
+            case Failed():
+                return self._outcome.fail(message)
+            case Stopped(decision=Decision.PRUNE):
+                return self._outcome.prune()
+            case _ if self._epoch_log.sweep is SweepState.CANCELLED:
+                return self._outcome.cancel()
+            case _:
+                paused = self._epoch_log.sweep is SweepState.PAUSED
+                self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
         return None
 
 

@@ -10,7 +10,7 @@ from storage.snapshot.records import EpochRecord
 from storage.states import SweepState
 from sweep.search.pruners import PRUNERS
 from sweep.spec.sweep_file import SweepSpec
-from sweep.stages import plan
+from sweep.stages.plan import kind_of
 from sweep.training.contract import Decision, EpochReport
 from sweep.worker import pending_epochs
 from sweep.worker.retry import Retry
@@ -68,7 +68,7 @@ class EpochLog:
         """
         for found in self._stored:
             if found.epoch not in self._decided:
-                self._decide(found.epoch, float(getattr(found, self._spec.objective)))
+                self._decide(found)
         return Decision.PRUNE in self._decided.values()
 
     def recall(self) -> None:
@@ -136,22 +136,23 @@ class EpochLog:
             if standing.decision is not None:
                 self._decided[report.epoch] = Decision(standing.decision)
             else:
-                self._decide(report.epoch, float(getattr(report, self._spec.objective)))
+                self._decide(report)
             failpoints.reached(failpoints.DECIDED)
             del self._unwritten[0]
 
-    def _decide(self, epoch: int, value: float) -> None:
-        self._database.studies.report(self._trial_id, epoch=epoch, value=value)
+    def _decide(self, on: EpochReport | EpochRecord) -> None:
+        value = float(getattr(on, self._spec.objective))
+        self._database.studies.report(self._trial_id, epoch=on.epoch, value=value)
         # What a training was told during an outage stands.
-        decision = self._decided.get(epoch) or self._ask_pruner(epoch)
-        self._queue.record_decision(self._lease, epoch=epoch, decision=decision)
-        self._decided[epoch] = decision
+        decision = self._decided.get(on.epoch) or self._ask_pruner(on.epoch)
+        self._queue.record_decision(self._lease, epoch=on.epoch, decision=decision)
+        self._decided[on.epoch] = decision
 
     def _ask_pruner(self, epoch: int) -> Decision:
-        slot, search_spec = self._lease.slot, self._spec.search
-        last = epoch >= slot.stage_epochs
-        if slot.stage != plan.SEARCH or search_spec.pruner == "none" or last:
+        slot = self._lease.slot
+        name = kind_of(slot.stage).pruner(self._spec)
+        if name == "none" or epoch >= slot.stage_epochs:
             return Decision.CONTINUE
-        pruner = PRUNERS[search_spec.pruner](slot.stage_epochs)
+        pruner = PRUNERS[name](slot.stage_epochs)
         prune = self._database.studies.should_prune(slot.study, self._trial_id, pruner)
         return Decision.PRUNE if prune else Decision.CONTINUE

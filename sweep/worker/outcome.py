@@ -10,7 +10,7 @@ from storage.queue.settling import Settled
 from storage.queue.sweeps import Submission
 from storage.states import SlotState
 from sweep.spec.sweep_file import SweepSpec
-from sweep.stages import plan
+from sweep.stages.plan import kind_of
 from sweep.training.contract import FailureKind, TrialResult
 from sweep.training.process.messages import Failed
 from sweep.worker.disk import lacks_room
@@ -50,6 +50,7 @@ class Outcome:
         self._submission = submission
         self._spec = spec
         self._lease = lease
+        self._kind = kind_of(lease.slot.stage)
         self._retry = retry
         self._log = log
         self.disk_full = False
@@ -66,8 +67,8 @@ class Outcome:
 
     def prune(self) -> Settled:
         """Settle the slot as the pruner decided."""
-        message = f"the {self._spec.search.pruner} pruner expected nothing of it"
-        return self._settle(SlotState.PRUNED, message=message)
+        pruner = self._kind.pruner(self._spec)
+        return self._settle(SlotState.PRUNED, message=f"the {pruner} pruner expected nothing of it")
 
     def cancel(self) -> Settled:
         """Settle the slot of a cancelled sweep."""
@@ -86,7 +87,7 @@ class Outcome:
             self.release(DISK_FULL, f"no room left below {self._submission.runs}")
             return None
         self._log.warning("%s: %s", kind, message)
-        if kind is FailureKind.DIVERGED and self._lease.slot.stage == plan.SEARCH:
+        if kind is FailureKind.DIVERGED and self._kind.prunes_diverged:
             return self._settle(SlotState.PRUNED, failure_kind=kind, message=message)
         retries, counted = self._spec.retries.of(kind)
         settled = self._retry(

@@ -20,9 +20,10 @@ from storage.queue.settling import Settled
 from storage.queue.stages import all_closed, finish_stages, open_stage, open_stages, trial_numbers
 from storage.queue.sweeps import Submission
 from storage.snapshot.reader import read_epochs, read_sweep
+from storage.states import StageState
 from sweep import paths
 from sweep.spec.sweep_file import SweepSpec
-from sweep.stages import plan
+from sweep.stages.plan import kind_of
 from sweep.training.contract import Device
 from sweep.training.process.forkserver import warm_up
 from sweep.worker.attempt import Attempt
@@ -178,8 +179,9 @@ class Worker:
             self._bury_strays(stage_id, study)
         while (waiting := finish_stages(engine, name)) is not None:
             _, spec = self._sweep(name)
-            search = read_sweep(engine, name).stages[0]
-            open_stage(engine, waiting.id, plan.retrain_slots(spec, search))
+            found = read_sweep(engine, name).stages
+            before = [stage for stage in found if stage.state is StageState.DONE]
+            open_stage(engine, waiting.id, kind_of(waiting.name).slots(spec, before))
 
     def _bury_strays(self, stage_id: int, study: str) -> None:
         """End the trials that a late worker made for slots which others had taken over."""

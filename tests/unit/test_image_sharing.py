@@ -8,7 +8,7 @@ import pytest
 from storage import filesystems
 from sweep import paths
 from sweep.spec.sweep_file import SweepSpec
-from sweep.stages.plan import RETRAIN, SEARCH
+from sweep.stages.plan import STAGES
 from sweep.worker.image_sharing import image_cache_place
 
 GRID = {"optimizer": ["SGD", "AdamW"], "lr0": [0.1, 0.01, 0.001]}
@@ -26,9 +26,11 @@ def spec(space: dict[str, Any] = GRID, *, search: Any = None, **changes: Any) ->
     )
 
 
-def sharing(found: SweepSpec) -> int | None:
-    """Return how many trials of the search share images; None where they do not."""
-    place = image_cache_place(found, SEARCH, {}, [])
+def sharing(
+    found: SweepSpec, stage: str = "search", params: Any = None, settings: Any = ()
+) -> int | None:
+    """Return how many trainings of a stage share images; None where they do not."""
+    place = image_cache_place(found, STAGES[stage].trainings_alike(found, params, settings))
     return None if place is None else place.trainings
 
 
@@ -62,16 +64,14 @@ def test_where_it_cannot_help_nothing_is_kept(found: SweepSpec) -> None:
 
 def test_retrainings_share_when_their_augmentation_is_the_same() -> None:
     baseline, best = {"optimizer": "SGD", "lr0": 0.1}, {"optimizer": "AdamW"}
-    place = image_cache_place(spec(), RETRAIN, best, [baseline, best])
-    assert place is not None
-    assert place.trainings == 2
-    assert image_cache_place(spec(), RETRAIN, baseline, [baseline, {**best, "mosaic": 0.0}]) is None
+    assert sharing(spec(), "retrain", best, [baseline, best]) == 2
+    assert sharing(spec(), "retrain", baseline, [baseline, {**best, "mosaic": 0.0}]) is None
 
 
 def test_the_folder_and_the_cap_are_the_user_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(paths.IMAGE_CACHE_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    place = image_cache_place(spec(stream_gb=3), SEARCH, {}, [])
+    place = image_cache_place(spec(stream_gb=3), 2)
     assert place is not None
     assert (place.folder, place.disk_cap_gb) == (Path("/cache/detsweep/stream"), 3)
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from sweep.evaluation.result import Evaluation
 from sweep.pages import theme
 from sweep.report.trials import MAP50, METRICS, Metric
-from sweep.stages.plan import BASELINE, BEST
+from sweep.stages.retrain import BASELINE, BEST
 
 ULTRALYTICS, COCO = "Ultralytics", "pycocotools"
 

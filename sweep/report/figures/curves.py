@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from storage.snapshot.records import EpochRecord
 from sweep.pages import theme
 from sweep.report.trials import MAP50_95, Trial, settings
-from sweep.stages.plan import BASELINE
+from sweep.stages.retrain import BASELINE
 
 
 @dataclass(frozen=True, kw_only=True)

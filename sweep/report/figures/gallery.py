@@ -17,7 +17,7 @@ from sweep.evaluation.result import Evaluation
 from sweep.pages import theme
 from sweep.report.data import ReportData
 from sweep.report.figures.matching import IOU, Box, f1
-from sweep.stages.plan import BASELINE, BEST
+from sweep.stages.retrain import BASELINE, BEST
 
 CONFIDENCE = 0.25
 """Boxes below it are not drawn and do not count."""

@@ -11,7 +11,7 @@ from sweep.report.figures.curves import draw_panel, retrain_panels
 from sweep.report.figures.gallery import Picture, describe, draw_boxes, gallery
 from sweep.report.figures.precision_recall import draw_precision_recall, precision_recall
 from sweep.report.trials import METRICS
-from sweep.stages.plan import BASELINE, BEST
+from sweep.stages.retrain import BASELINE, BEST
 
 NO_RETRAINING = "This sweep retrains nothing."
 

@@ -11,7 +11,6 @@ from sweep.report.data import ReportData
 from sweep.report.sections.models import score_table
 from sweep.report.trials import MAP50, MAP50_95, Trial, setting, settings
 from sweep.report.verdict import verdict
-from sweep.stages.plan import SEARCH
 
 
 def verdict_section(data: ReportData) -> str:
@@ -138,4 +137,4 @@ def _hours(data: ReportData) -> str:
     """Return device hours, summed over trials, whatever ran at the same time."""
     total = sum(trial.seconds for trial in data.trials) / 3600
     search = sum(trial.seconds for trial in data.search) / 3600
-    return f"{total:.2f} device hours over all trials, {search:.2f} of them in the {SEARCH}"
+    return f"{total:.2f} device hours over all trials, {search:.2f} of them in the search"
