@@ -27,8 +27,8 @@ class ShownAs(Enum):
 class Stage(ABC):
     """A kind of stage; `sweep.stages.plan.STAGES` names it.
 
-    Where a kind says nothing else, its settings come from the stages before it, all its trainings
-    see their last epoch, and the report has them in its table of trials only.
+    Where a kind says nothing else, it waits for the stages before it and trains settings that it
+    takes from them, every training to its last epoch.
     """
 
     opens_at_submit = False
@@ -40,6 +40,7 @@ class Stage(ABC):
     evaluate_on: str | None = None
     """Split to judge each training's best checkpoint on (`test`), or None."""
     shown_as: ShownAs | None = None
+    """None for the report's table of trials only."""
 
     @abstractmethod
     def epochs(self, spec: SweepSpec) -> int | None:

@@ -28,7 +28,8 @@ class Retrain(Stage):
 
     def slots(self, spec: SweepSpec, before: Sequence[StageRecord]) -> list[NewSlot]:
         """Return baseline and best; nothing where no trial of the search completed."""
-        best = best_slot(before[0].slots, spec.objective)
+        search = before[0]
+        best = best_slot(search.slots, spec.objective)
         if spec.retrain is None or best is None:
             return []
         return [
