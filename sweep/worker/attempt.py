@@ -89,11 +89,6 @@ class Attempt:
         self._trial_begun = lease.attempt > 1  # a call that an outage broke may have made it too
         self._outcome = Outcome(self._queue, submission, spec, lease, retry=retry, log=self._log)
 
-    @property
-    def disk_full(self) -> bool:
-        """Whether the attempt ended because nothing can be written to the run folder."""
-        return self._outcome.disk_full
-
     def run(self) -> Settled | None:
         """Train the slot's trial to its end; None if the slot was given back.
 

@@ -55,7 +55,7 @@ class EpochLog:
         self._run_folder = run_folder
         self._earlier = earlier
         self._retry = retry
-        self._unwritten: list[EpochReport] = []
+        self._uncommitted: list[EpochReport] = []
         self.sweep = SweepState.ACTIVE
         """Whether the sweep goes on, as of the last epoch."""
 
@@ -85,7 +85,7 @@ class EpochLog:
         for epoch, report in sorted(pending_epochs.kept(self._earlier).items()):
             if epoch not in self._decided:
                 self._decided[epoch] = Decision.CONTINUE
-                self._unwritten.append(report)
+                self._uncommitted.append(report)
         self.flush()
 
     def enter(self, report: EpochReport) -> Decision:
@@ -96,7 +96,7 @@ class EpochLog:
             DatabaseGone: If the epoch could neither be committed nor kept, and this process must
                 leave at once.
         """
-        self._unwritten.append(report)
+        self._uncommitted.append(report)
         try:
             self._write()
         except DatabaseGone as gone:
@@ -117,13 +117,13 @@ class EpochLog:
             LeaseLost: If another worker holds the slot now.
             DatabaseGone: If the database still does not answer.
         """
-        if self._unwritten:
+        if self._uncommitted:
             self._write()
             self._retry.note(None)
 
     def _write(self) -> None:
-        while self._unwritten:
-            report = self._unwritten[0]
+        while self._uncommitted:
+            report = self._uncommitted[0]
             standing = self._queue.record_epoch(
                 self._lease,
                 epoch=report.epoch,
@@ -138,7 +138,7 @@ class EpochLog:
             else:
                 self._decide(report)
             failpoints.reached(failpoints.DECIDED)
-            del self._unwritten[0]
+            del self._uncommitted[0]
 
     def _decide(self, on: EpochReport | EpochRecord) -> None:
         value = float(getattr(on, self._spec.objective))

@@ -53,8 +53,6 @@ class Outcome:
         self._kind = kind_of(lease.slot.stage)
         self._retry = retry
         self._log = log
-        self.disk_full = False
-        """Whether the attempt ended because nothing can be written to the run folder."""
 
     def complete(self, result: TrialResult) -> Settled:
         """Settle the slot with the training's result."""
@@ -83,7 +81,6 @@ class Outcome:
         """Do what the failure's kind says: fail the slot, prune it, or give it back."""
         kind, message = failed.kind, failed.message
         if kind is FailureKind.CRASHED and lacks_room(self._submission.runs):
-            self.disk_full = True
             self.release(DISK_FULL, f"no room left below {self._submission.runs}")
             return None
         self._log.warning("%s: %s", kind, message)

@@ -140,15 +140,15 @@ class Worker:
             log.warning("%s; dropped", lost)
             self._retry(lambda: self._bury_strays(lease.slot.stage_id, lease.slot.study))
             return
-        if settled is not None:
-            self._retry(lambda: self._close(settled))
-            self._retry(lambda: self._advance(lease.slot.sweep))
-        elif attempt.disk_full:
+        if settled is None:
             self._await_room(submission)
+            return
+        self._retry(lambda: self._close(settled))
+        self._retry(lambda: self._advance(lease.slot.sweep))
 
     def _await_room(self, submission: Submission) -> None:
         self._database.rest()
-        while lacks_room(submission.runs) and not self._shutdown.requested:
+        while not self._shutdown.requested and lacks_room(submission.runs):
             time.sleep(_ROOM_S)
 
     def _mend(self) -> None:
