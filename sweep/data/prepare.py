@@ -1,10 +1,8 @@
 """From a dataset file to a prepared dataset, whole or not at all."""
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import compress
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from sweep.data.splitting.assign import assign_splits, refuse_shared
 from sweep.data.splitting.similar import similar_groups
 from sweep.errors import InputError, SweepError
 from sweep.files.atomic_write import sync_folder, write_file, write_json
+from sweep.files.lock import lock
 
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, how far it is, and how far it goes (None: not known, in bytes)."""
@@ -63,8 +62,7 @@ def prepare(spec: DatasetSpec, out: Path, progress: Progress | None = None) -> P
     if spec.split is None:
         refuse_shared(spec, clean, digests)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _only_writer(folder.parent):
+        with lock(folder.parent / _LOCK):
             if not folder.exists():
                 _write_whole(spec, clean, digests, hashed=hashed, folder=folder, show=show)
     except OSError as error:
@@ -94,14 +92,6 @@ def _whole(folder: Path, hashed: str) -> PreparedDataset:
     if dataset.fingerprint != hashed:
         raise InputError(f"{folder}: holds another dataset; delete it and prepare again")
     return dataset
-
-
-@contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
-    """Hold the right to write below `out`; it ends with the process, however that dies."""
-    with (out / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _write_whole(

@@ -1,6 +1,5 @@
 """Fetches what a COCO dataset lacks: its annotations, and images from the addresses in them."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from sweep.data.reading.picture import Picture, PictureError
 from sweep.data.reading.source import Source, SourceImage
 from sweep.errors import InputError, SweepError
 from sweep.files.download import FetchError, Remote, Stopped
+from sweep.files.lock import lock
 
 MAX_ANNOTATIONS_BYTES = 4 << 30
 MAX_ANNOTATIONS_S = 4 * 3600.0
@@ -226,11 +226,9 @@ def _write_list(images: Path, failed: Mapping[str, NotFetched]) -> None:
 
 @contextmanager
 def _only_fetcher(folder: Path) -> Iterator[None]:
-    """Hold the right to fetch into a folder; it ends with the process, however that dies."""
+    """Hold the right to fetch into a folder."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock(folder / _LOCK):
             yield
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written: {error.strerror or error}") from error

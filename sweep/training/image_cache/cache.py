@@ -9,13 +9,13 @@ same numbers.
                                       written before a power failure may be missing, and are removed
 """
 
-import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from sweep.files.lock import lock
 from sweep.training.contract import ImageCachePlace
 from sweep.training.image_cache import epoch_file
 from sweep.training.image_cache.epoch_file import PART, SUFFIX, Batch, EpochFile, Item, Layout
@@ -94,7 +94,7 @@ class ImageCache:
     def close(self) -> None:
         """Leave the cache, and remove what all its trainings have read."""
         self._leave_epoch()
-        with suppress(OSError), _locked(self._place.folder / "lock"):
+        with suppress(OSError), lock(self._place.folder / "lock"):
             self._remove_read()
 
     def _leave_epoch(self) -> None:
@@ -113,8 +113,7 @@ class ImageCache:
         folder = self._place.folder
         path = folder / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with _locked(folder / "lock"):
+            with lock(folder / "lock"):
                 if path.exists():
                     os.utime(path)
                 elif self._make_room():
@@ -176,10 +175,3 @@ def _boot() -> str:
     """Return what names this run of the machine, and the files of this code."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")[:12]
     return f"{boot}-{FORMAT}"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

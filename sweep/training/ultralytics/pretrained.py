@@ -1,11 +1,9 @@
 """From a sweep file's `model:` to what a training loads: resolved once, checked by hash."""
 
-import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from importlib.util import find_spec
@@ -14,6 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from sweep.errors import InputError, SweepError, nearest
+from sweep.files.lock import lock
 
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Release that Ultralytics takes weights from (ultralytics/utils/downloads.py)."""
@@ -85,8 +84,7 @@ def resolve_weights(
             f"{nearest(path.name, ASSETS)}"
         )
     target = folder / model
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{model}.lock"):
+    with lock(folder / f".{model}.lock"):
         if not target.is_file():
             _download(f"{base_url}/{model}", target, progress)
     return _checked(target, expected_sha256)
@@ -160,11 +158,3 @@ def _receive(response: HTTPResponse, part: Path, progress: Progress | None) -> N
 def _is_weights(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4).startswith(_BEGINNINGS)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; it goes with the process that holds it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
