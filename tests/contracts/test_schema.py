@@ -15,6 +15,7 @@ from storage.engine import connectable_engine, reading, writing
 from storage.errors import DatabaseRefused
 from storage.filesystems import network_file_system
 from storage.tables import VERSION_TABLE, metadata
+from tests.mounts import mount
 
 PROCESSES = 4
 
@@ -112,6 +113,8 @@ server:/home /home nfs4 rw 0 0
 me@host: /home/local/far\040away fuse.sshfs rw 0 0
 overlay /data overlay rw 0 0
 //nas/share /data/share cifs rw 0 0
+server:/twice /twice nfs rw 0 0
+tmpfs /twice tmpfs rw 0 0
 """
 
 
@@ -124,21 +127,19 @@ overlay /data overlay rw 0 0
         ("/home/local/far away/x", "fuse.sshfs"),
         ("/data/x", None),
         ("/data/share", "cifs"),
+        ("/twice/x", None),  # what was mounted there last
     ],
 )
 def test_a_network_file_system_is_known_by_its_mount(
-    tmp_path: Path, path: str, kind: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, kind: str | None
 ) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text(MOUNTS)
-    assert network_file_system(Path(path), mounts=mounts) == kind
+    mount(MOUNTS, tmp_path, monkeypatch)
+    assert network_file_system(Path(path)) == kind
 
 
 def test_sqlite_on_a_network_file_system_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"server:/x {tmp_path} nfs rw 0 0")
-    monkeypatch.setattr("storage.filesystems.MOUNTS", mounts)
+    mount(f"server:/x {tmp_path} nfs rw 0 0", tmp_path, monkeypatch)
     with pytest.raises(DatabaseRefused, match=r"network file system \(nfs\)"):
         Database.open(f"sqlite:///{tmp_path / 'sweep.db'}")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from storage import filesystems
 from sweep import paths
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import STAGES
 from sweep.worker.image_sharing import image_cache_place
+from tests.mounts import mount
 
 GRID = {"optimizer": ["SGD", "AdamW"], "lr0": [0.1, 0.01, 0.001]}
 
@@ -83,8 +83,6 @@ def test_the_folder_and_the_cap_are_the_user_s(monkeypatch: pytest.MonkeyPatch) 
 def test_a_network_file_system_holds_no_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text("server:/home /home nfs4 rw 0 0\n")
-    monkeypatch.setattr(filesystems, "MOUNTS", mounts)
+    mount("server:/home /home nfs4 rw 0 0\n", tmp_path, monkeypatch)
     monkeypatch.setenv(paths.IMAGE_CACHE_VARIABLE, "/home/me/stream")
     assert sharing(spec()) is None
