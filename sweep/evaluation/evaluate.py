@@ -1,7 +1,6 @@
 """Judge a checkpoint on a split, by Ultralytics and by pycocotools, in one pass."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sweep.evaluation.coco import CocoPrecision, coco_precision
 from sweep.evaluation.confusion import CONFIDENCE, confusion_matrix
 from sweep.evaluation.inference import Inference, infer
 from sweep.evaluation.result import ClassScores, Evaluation, PrecisionRecall, Scores
+from sweep.files.atomic_write import write_file, write_json
 
 RECALL = np.linspace(0, 1, 101)
 """Where the precision-recall curves are read: the points that COCO interpolates at."""
@@ -58,7 +58,7 @@ def evaluate(
         device=device,
     )
     predictions = out / paths.PREDICTIONS
-    _write(predictions, json.dumps(inference.predictions))
+    write_json(predictions, inference.predictions)
     evaluation = summarize(
         inference,
         truth,
@@ -67,7 +67,7 @@ def evaluate(
         split=split,
         predictions=predictions,
     )
-    _write(out / paths.EVALUATION, evaluation.model_dump_json(indent=1))
+    write_file(out / paths.EVALUATION, evaluation.model_dump_json(indent=1).encode())
     return evaluation
 
 
@@ -145,9 +145,3 @@ def _checked(dataset: PreparedDataset, split: str) -> Split:
                 )
         return known
     raise InputError(f"{dataset.path}: no split '{split}': {nearest(split, SPLITS)}")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

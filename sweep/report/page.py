@@ -1,9 +1,9 @@
 """The report as one HTML file that opens without a network."""
 
-import os
 from pathlib import Path
 
 from storage.snapshot.records import SweepRecord
+from sweep.files.atomic_write import write_file
 from sweep.pages.document import document
 from sweep.paths import REPORT_PAGE
 from sweep.report.data import ReportData, read
@@ -36,9 +36,7 @@ def build_report(sweep: SweepRecord, out: Path) -> Path:
     data = read(sweep)
     write(csv_tables(data), out / TABLES)
     path = out / REPORT_PAGE
-    temporary = out / f"{REPORT_PAGE}.{os.getpid()}.tmp"
-    temporary.write_text(page(data), encoding="utf-8")
-    temporary.replace(path)
+    write_file(path, page(data).encode())
     return path
 
 

@@ -1,12 +1,13 @@
 """The report's numbers as CSV, named as in the published study."""
 
 import csv
-import os
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from storage.snapshot.records import SweepRecord
+from sweep.files.atomic_write import write_file
 from sweep.report.data import ReportData, read
 from sweep.report.figures.heatmaps import OPTIMIZER, Heatmap, heatmaps
 from sweep.report.trials import METRICS, Trial
@@ -31,12 +32,10 @@ def write(tables: Mapping[str, Table], out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, rows in tables.items():
-        path = out / name
-        temporary = out / f"{name}.{os.getpid()}.tmp"
-        with temporary.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
-        temporary.replace(path)
-        paths.append(path)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_file(out / name, text.getvalue().encode())
+        paths.append(out / name)
     return paths
 
 

@@ -5,12 +5,11 @@ the epochs before. So an epoch must be kept somewhere before its training is tol
 """
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from sweep import paths
-from sweep.files.atomic_write import sync_folder
+from sweep.files.atomic_write import sync, sync_folder
 from sweep.training.contract import EpochReport
 from sweep.worker.serialization import to_json
 
@@ -25,8 +24,7 @@ def keep(run_folder: Path, report: EpochReport) -> None:
     new = not path.exists()
     with path.open("a") as file:
         file.write(json.dumps(to_json(report)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
     if new:
         sync_folder(run_folder)
 

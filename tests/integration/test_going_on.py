@@ -78,7 +78,7 @@ def train(job, on_epoch):
     before(DetectionTraining, "save_model")
     before(DetectionTraining, "end_epoch")
     before(checkpoint, "write")
-    before(checkpoint.os, "fsync")
+    before(os, "fsync")
     before(checkpoint, "sync_folder")
     final_eval = DetectionTraining.final_eval
     def keep_full_weights(training):

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from sweep.data.reading.source import SourceImage
 from sweep.errors import InputError
+from sweep.files.atomic_write import write_json
 
 CACHE = ".digests.json"
 """Name of the file below the folder of prepared datasets."""
@@ -83,10 +84,6 @@ def _load(cache: Path) -> _Known:
 
 
 def _save(cache: Path, known: _Known) -> None:
-    partial = cache.with_name(f"{cache.name}.{os.getpid()}")
-    try:
+    with suppress(OSError):  # a folder that may only be read is no fault
         cache.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(known))
-        partial.replace(cache)
-    except OSError:
-        partial.unlink(missing_ok=True)  # a folder that may only be read is no fault
+        write_json(cache, known)

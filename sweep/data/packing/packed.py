@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sweep.data.prepared import PreparedDataset, Split
 from sweep.data.reading.picture import Pixels
 from sweep.errors import InputError
+from sweep.files.atomic_write import atomic_write, write_file
 
 
 class PackedImages:
@@ -78,7 +79,7 @@ def pack(images: Path, names: Sequence[str], array: Path, shape: tuple[int, int]
         shape: Height and width of every image, px.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *shape, 3)}
-    with array.open("wb") as file:
+    with atomic_write(array) as file:
         np.lib.format.write_array_header_1_0(file, header)
         file.flush()
         start, descriptor = file.tell(), file.fileno()
@@ -95,11 +96,7 @@ def pack(images: Path, names: Sequence[str], array: Path, shape: tuple[int, int]
         with ThreadPoolExecutor() as pool:
             for _ in pool.map(write, range(len(names))):
                 pass
-        os.fsync(descriptor)
-    with array.with_suffix(".txt").open("w", encoding="utf-8") as file_names:
-        file_names.writelines(f"{name}\n" for name in names)
-        file_names.flush()
-        os.fsync(file_names.fileno())
+    write_file(array.with_suffix(".txt"), "".join(f"{name}\n" for name in names).encode())
 
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,6 +13,7 @@ from sweep.data.dataset_file import CocoSource, DatasetSpec
 from sweep.data.reading.picture import Picture, PictureError
 from sweep.data.reading.source import Source, SourceImage
 from sweep.errors import InputError, SweepError
+from sweep.files.atomic_write import write_json
 from sweep.files.download import FetchError, Remote, Stopped
 from sweep.files.lock import lock
 
@@ -217,11 +217,8 @@ def _write_list(images: Path, failed: Mapping[str, NotFetched]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    partial = path.with_name(f".{path.name}.part")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({name: asdict(entry) for name, entry in sorted(failed.items())}, file, indent=2)
-    partial.replace(path)
+    listed = {name: asdict(entry) for name, entry in sorted(failed.items())}
+    write_json(path, listed, indent=2, mode=0o600)
 
 
 @contextmanager

@@ -151,6 +151,8 @@ class EpochFile:
 def make(path: Path, layout: Layout) -> None:
     """Make the file of an epoch without images, whole or not at all.
 
+    Not by `atomic_write`, which would wait for the disk: no later boot trusts the file.
+
     Raises:
         OSError: If the disk has no room for it.
     """

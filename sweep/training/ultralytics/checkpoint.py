@@ -6,7 +6,6 @@ the newest one is kept beside it. Reading runs no code from the file.
 
 import hashlib
 import io
-import os
 import pickle
 import threading
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ import torch
 from ultralytics.utils import LOGGER
 
 from sweep import paths
-from sweep.files.atomic_write import sync_folder
+from sweep.files.atomic_write import sync, sync_folder
 
 State = Mapping[str, Any]
 """Tensors, numbers, strings, None, and lists, tuples and dicts of them."""
@@ -46,8 +45,7 @@ def write(folder: Path, state: State) -> None:
         torch.save(state, payload)
         file.seek(len(_MAGIC))
         file.write(payload.digest())
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
     if newest.exists():
         newest.replace(previous)
     part.replace(newest)

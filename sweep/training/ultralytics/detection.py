@@ -1,7 +1,6 @@
 """Ultralytics' training of a detector, bent to a trial's contract."""
 
 import math
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from ultralytics.utils import LOGGER
 
 from sweep.data.prepared import PreparedDataset
-from sweep.files.atomic_write import whole
+from sweep.files.atomic_write import write_file
 from sweep.training.contract import (
     ClassMetrics,
     Decision,
@@ -154,8 +153,7 @@ class DetectionTraining(EpochLoop):
             return
         folder, before = found
         state.restore(self, before)
-        with whole(self.best) as part:
-            shutil.copyfile(folder / self.best.relative_to(self.save_dir), part)
+        write_file(self.best, (folder / self.best.relative_to(self.save_dir)).read_bytes())
         LOGGER.info(f"going on after epoch {self.start_epoch} of {folder}")
 
     def after_batch(self) -> None:

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +15,8 @@ from ultralytics.data import dataset as data_dataset
 from ultralytics.data import utils as data_utils
 from ultralytics.engine import trainer as engine_trainer
 from ultralytics.utils import LOGGER, callbacks, torch_utils
+
+from sweep.files.atomic_write import atomic_write
 
 _NO_AMP = re.compile(r"\b(1660|1650|1630|t400|t550|t600|t1000|t1200|t2000|k40m)", re.IGNORECASE)
 """GPUs whose half precision gives NaN or zero mAP: the list of ultralytics/utils/checks.py."""
@@ -69,6 +70,5 @@ def _save_label_cache(prefix: str, path: Path, labels: dict[str, Any], version: 
     if not os.access(path.parent, os.W_OK):
         LOGGER.warning(f"{prefix}{path.parent} is not writable, labels are scanned in every trial")
         return
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+    with atomic_write(path) as file:
         np.save(file, labels)  # type: ignore[arg-type]
-    Path(file.name).replace(path)

@@ -15,7 +15,7 @@ import torch
 from ultralytics import __version__
 from ultralytics.utils import DEFAULT_CFG_DICT, GIT
 
-from sweep.files.atomic_write import whole
+from sweep.files.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from sweep.training.ultralytics.detection import DetectionTraining
@@ -45,8 +45,8 @@ class WeightsFiles:
             path: Of the file.
             results: Of all epochs so far.
         """
-        with whole(path) as part:
-            torch.save(self._content(results), part)
+        with atomic_write(path) as file:
+            torch.save(self._content(results), file)
 
     def _content(self, results: Columns) -> dict[str, Any]:
         training = self._training
@@ -78,5 +78,5 @@ class WeightsFiles:
 def add_results(path: Path, results: Columns) -> None:
     """Put the results of all epochs into a weights file that was written before the last one."""
     content = torch.load(path, map_location="cpu", weights_only=False)
-    with whole(path) as part:
-        torch.save({**content, "train_results": results}, part)
+    with atomic_write(path) as file:
+        torch.save({**content, "train_results": results}, file)
