@@ -1,16 +1,17 @@
 """One file from the web: bounded in bytes, time and tries, whole or not at all."""
 
-import os
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import requests
 import urllib3
 
+from sweep.files.atomic_write import atomic_write
 from sweep.files.time_limit import LimitedAdapter, TimeLimit
 
 ATTEMPTS = 5
@@ -27,6 +28,8 @@ _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 Stopped = Callable[[float], bool]
 """Waits for the given seconds; true at once when the work is to end."""
+Progress = Callable[[int, int | None], None]
+"""Told the bytes so far and in all, None where the server does not say."""
 
 
 class FetchError(Exception):
@@ -53,9 +56,9 @@ class Remote:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, LimitedAdapter())
         self._session.max_redirects = 5
-        # A compressed body could be a bomb, and images are compressed already.
+        # A compressed body could be a bomb, and images and weights are compressed already.
         self._session.headers["Accept-Encoding"] = "identity"
-        self._session.headers["User-Agent"] = "detsweep (dataset preparation)"
+        self._session.headers["User-Agent"] = "detsweep"
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +84,7 @@ class Remote:
         max_bytes: int,
         max_s: float,
         check: Callable[[Path], None],
+        progress: Progress | None = None,
     ) -> None:
         """Fetch `url` to `target`, which is there only when it is whole, checked and on the disk.
 
@@ -92,74 +96,106 @@ class Remote:
             max_bytes: A longer body is refused as soon as that is known.
             max_s: How long all attempts together may take, however the server spends the time.
             check: Raises FetchError if the file is not what it should be.
+            progress: Called in this thread; after a failed attempt from the beginning.
 
         Raises:
             FetchError: If it could not be had.
             OSError: If it cannot be written.
         """
-        part = target.with_name(f".{target.name}.part")
-        try:
+        with atomic_write(target, part=target.with_name(f".{target.name}.part")) as file:
             with TimeLimit(max_s) as limit:
                 self._limits.add(limit)
                 try:
-                    self._fetch_to(url, part, max_bytes, limit)
+                    _Fetch(
+                        session=self._session,
+                        stopped=self._stopped,
+                        url=url,
+                        file=file,
+                        max_bytes=max_bytes,
+                        limit=limit,
+                        progress=progress,
+                    ).run()
                 except FetchError as error:
                     if limit.over:
                         raise FetchError(f"took longer than {max_s:g} s") from error
                     raise
                 finally:
                     self._limits.remove(limit)
-            check(part)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+            file.flush()
+            check(Path(file.name))
 
-    def _fetch_to(self, url: str, part: Path, max_bytes: int, limit: TimeLimit) -> None:
+
+@dataclass(frozen=True, kw_only=True)
+class _Fetch:
+    """One file being fetched."""
+
+    session: requests.Session
+    stopped: Stopped
+    url: str
+    file: BinaryIO
+    max_bytes: int
+    limit: TimeLimit
+    progress: Progress | None
+
+    def run(self) -> None:
+        """Try until the file is whole.
+
+        Not by the retries of urllib3: they are over when the body begins, and sleep through an
+        interruption and the end of the time.
+        """
         backoff_s = BACKOFF_S
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                self._attempt(url, part, max_bytes, limit)
+                self._attempt()
             except _Interrupted as error:
                 asked_s = error.retry_after_s
                 if asked_s is not None and asked_s > MAX_RETRY_AFTER_S:
                     raise FetchError(f"{error}, and asks to wait {asked_s:.0f} s") from error
                 # Spread, so that files that failed together do not come back together.
                 wait_s = backoff_s * random.uniform(0.5, 1) if asked_s is None else asked_s
-                if attempt == ATTEMPTS or limit.left_s < wait_s:
+                if attempt == ATTEMPTS or self.limit.left_s < wait_s:
                     last = "at the last of" if attempt == ATTEMPTS else "without time for all"
                     raise FetchError(f"{error}, {last} {ATTEMPTS} attempts") from error
-                if self._stopped(wait_s):
+                if self.stopped(wait_s):
                     raise FetchError("interrupted") from error
                 backoff_s *= 2
             else:
                 return
 
-    def _attempt(self, url: str, part: Path, max_bytes: int, limit: TimeLimit) -> None:
+    def _attempt(self) -> None:
         try:
-            with self._session.get(url, stream=True, timeout=(CONNECT_S, SILENCE_S)) as response:
+            with self.session.get(
+                self.url, stream=True, timeout=(CONNECT_S, SILENCE_S)
+            ) as response:
                 _refuse_status(response)
-                length = _length(response)
-                if length is not None and length > max_bytes:
-                    raise FetchError(f"has {length} bytes; {max_bytes} are allowed")
-                part.unlink(missing_ok=True)
-                with part.open("xb") as file:
-                    received = 0
-                    # Unlike `read`, this returns what has come, so that `stopped` is asked soon.
-                    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-                        received += len(chunk)
-                        if received > max_bytes:
-                            raise FetchError(f"is longer than the {max_bytes} bytes allowed")
-                        if self._stopped(0):
-                            raise FetchError("interrupted")
-                        file.write(chunk)
-                    file.flush()
-                    os.fsync(file.fileno())
+                self._receive(response)
         except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             raise _Interrupted(f"broke off ({_in_short(error)})") from error
         except (requests.RequestException, ValueError) as error:
             raise FetchError(f"cannot be asked for: {_in_short(error)}") from error
-        if limit.over or (length is not None and received < length):
-            raise _Interrupted(f"broke off after {received} of {length or 'unknown'} bytes")
+
+    def _receive(self, response: requests.Response) -> None:
+        length, received = _length(response), 0
+        if length is not None and length > self.max_bytes:
+            raise FetchError(f"has {length} bytes; {self.max_bytes} are allowed")
+        self.file.seek(0)
+        self.file.truncate()
+        try:
+            # Unlike `read`, this returns what has come, so that `stopped` is asked soon.
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                received += len(chunk)
+                if received > self.max_bytes:
+                    raise FetchError(f"is longer than the {self.max_bytes} bytes allowed")
+                if self.stopped(0):
+                    raise FetchError("interrupted")
+                self.file.write(chunk)
+                if self.progress is not None:
+                    self.progress(received, length)
+            whole = not self.limit.over
+        except urllib3.exceptions.HTTPError:
+            whole = False
+        if not whole:
+            raise _Interrupted(f"ended after {received} of {length or 'unknown'} bytes")
 
 
 class _Interrupted(Exception):

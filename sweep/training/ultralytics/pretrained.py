@@ -1,17 +1,13 @@
 """From a sweep file's `model:` to what a training loads: resolved once, checked by hash."""
 
 import hashlib
-import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 from sweep.errors import InputError, SweepError, nearest
+from sweep.files.download import FetchError, Progress, Remote
 from sweep.files.lock import lock
 
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
@@ -30,11 +26,9 @@ ASSETS = frozenset(
 )
 """Published weights of detectors."""
 
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes so far and in all, None where the server does not say."""
-
-_CHUNK_BYTES = 1 << 20
-_TIMEOUT_S = 60
+MAX_BYTES = 4 << 30
+MAX_S = 4 * 3600.0
+"""For all attempts at a download, and however slowly the server sends."""
 _BEGINNINGS = (b"PK\x03\x04", b"\x80")
 """What weights begin with: a zip archive, as PyTorch writes since 1.6, or a pickle."""
 
@@ -121,38 +115,27 @@ def _check_architecture(name: str) -> None:
 
 def _download(url: str, target: Path, progress: Progress | None) -> None:
     mend = f"check the network, or put the file at {target} yourself"
-    part = target.with_name(f".{target.name}.part")  # ours alone: the lock is held
     try:
-        with urlopen(url, timeout=_TIMEOUT_S) as response:
-            _receive(response, part, progress)
-        part.replace(target)
-    except HTTPError as error:
-        if error.code == 404:
+        with Remote() as remote:
+            remote.fetch(
+                url,
+                target,
+                max_bytes=MAX_BYTES,
+                max_s=MAX_S,
+                check=_check_weights,
+                progress=progress,
+            )
+    except FetchError as error:
+        if error.gone:
             raise InputError(f"model '{target.name}': {url} does not exist (404)") from error
-        raise SweepError(f"{url}: the server answered {error.code}; {mend}") from error
-    except (URLError, HTTPException, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise SweepError(f"{url}: cannot be downloaded: {reason}; {mend}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise SweepError(f"{url}: {error}; {mend}") from error
+    except OSError as error:
+        raise SweepError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def _receive(response: HTTPResponse, part: Path, progress: Progress | None) -> None:
-    length = response.headers.get("Content-Length")
-    total = int(length) if length else None
-    done = 0
-    with part.open("wb") as file:
-        while chunk := response.read(_CHUNK_BYTES):
-            file.write(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, total)
-        file.flush()
-        os.fsync(file.fileno())
-    if total is not None and done != total:
-        raise OSError(f"ended after {done} of {total} bytes")
-    if not _is_weights(part):
-        raise OSError("what came is no PyTorch weights")
+def _check_weights(file: Path) -> None:
+    if not _is_weights(file):
+        raise FetchError("what came is no PyTorch weights")
 
 
 def _is_weights(path: Path) -> bool:

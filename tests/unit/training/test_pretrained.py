@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import InputError, SweepError
+from sweep.files import download
 from sweep.training.ultralytics.pretrained import ASSETS, ASSETS_URL, ResolvedModel, resolve_weights
+from tests.web import body, in_turn, serving
 
 BODY = b"PK\x03\x04" + bytes(range(256)) * 8192  # 2 MiB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -44,6 +46,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let another attempt begin at once."""
+    monkeypatch.setattr(download, "BACKOFF_S", 0.0)
 
 
 @pytest.fixture
@@ -87,6 +95,13 @@ def test_published_weights_are_downloaded_once(tmp_path: Path, url: str, asked: 
     again = resolve_weights("yolov8n.pt", folder, expected_sha256=SHA256, base_url=url)
     assert again == found
     assert asked == ["/release/yolov8n.pt"]
+
+
+def test_a_download_that_fails_once_is_tried_again(tmp_path: Path) -> None:
+    with serving() as web:
+        web.answers["/yolov8n.pt"] = in_turn(body(b"", status=503), body(BODY))
+        assert resolve_weights("yolov8n.pt", tmp_path, base_url=web.url).sha256 == SHA256
+        assert web.asked["/yolov8n.pt"] == 2
 
 
 def test_two_processes_download_once(tmp_path: Path, url: str, asked: list[str]) -> None:
