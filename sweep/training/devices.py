@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.errors import InputError
+from sweep.errors import InputError, SweepError
 from sweep.training.contract import Device
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -18,7 +18,6 @@ class Gpu:
     index: int
     """As `nvidia-smi` counts; where CUDA_VISIBLE_DEVICES is set, the place in that list."""
     name: str
-    memory_bytes: int
 
 
 def parse_devices(
@@ -39,6 +38,7 @@ def parse_devices(
 
     Raises:
         InputError: If `text` names what is not there.
+        SweepError: As `visible_gpus`, which is not asked for `cpu`.
     """
     if per_gpu < 1:
         raise InputError(f"--per-gpu is {per_gpu}, allowed is a whole number from 1")
@@ -70,31 +70,71 @@ def _indices(text: str, there: set[int]) -> list[int]:
 
 
 def visible_gpus() -> list[Gpu]:
-    """Return the GPUs this process may use, asked of the driver without loading torch or CUDA."""
-    try:
-        import pynvml  # type: ignore[import-untyped]  # NVIDIA's own bindings: fail without a driver
+    """Return the GPUs this process may use, asked of the driver without loading torch or CUDA.
 
-        pynvml.nvmlInit()
-    except Exception:
-        return []
-    try:
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
-        ]
-        uuids = [_text(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
-        chosen = visible(os.environ.get("CUDA_VISIBLE_DEVICES"), uuids)
-        return [
-            Gpu(
-                index=place,
-                name=_text(pynvml.nvmlDeviceGetName(handles[index])),
-                memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handles[index]).total),
+    Without a driver there is none.
+
+    Raises:
+        InputError: If CUDA_VISIBLE_DEVICES names nothing that is there, or a part of a GPU.
+        SweepError: If the driver, or a GPU that is to be used, does not work.
+    """
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+    mend = "name whole GPUs that are there, unset it, or use --device cpu"
+    if variable and "MIG-" in variable:
+        raise InputError(
+            f"CUDA_VISIBLE_DEVICES='{variable}': parts of GPUs (MIG) are not supported; {mend}"
+        )
+    found = _ask_driver()
+    chosen = visible(variable, [gpu.uuid for gpu in found])
+    if not chosen and (variable or "").strip() not in {"", "-1"}:
+        here = ", ".join(f"{index} ({gpu.uuid or gpu.fault})" for index, gpu in enumerate(found))
+        raise InputError(
+            f"CUDA_VISIBLE_DEVICES='{variable}': there is no such GPU; here: {here or 'none'}; "
+            f"{mend}"
+        )
+    if faults := [f"{index} ({found[index].fault})" for index in chosen if found[index].fault]:
+        raise SweepError(
+            f"GPU {', '.join(faults)} does not work; reboot, name the others in "
+            "CUDA_VISIBLE_DEVICES by their UUIDs (`nvidia-smi -L`), or use --device cpu"
+        )
+    return [Gpu(index=place, name=found[index].name) for place, index in enumerate(chosen)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the driver says of a GPU."""
+
+    uuid: str = ""
+    name: str = ""
+    fault: str = ""
+    """Why it says nothing else."""
+
+
+def _ask_driver() -> list[_Found]:
+    import pynvml  # type: ignore[import-untyped]
+
+    def ask(index: int) -> _Found:
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            return _Found(
+                uuid=pynvml.nvmlDeviceGetUUID(handle), name=pynvml.nvmlDeviceGetName(handle)
             )
-            for place, index in enumerate(chosen)
-        ]
-    except pynvml.NVMLError:
+        except pynvml.NVMLError as error:
+            return _Found(fault=str(error))
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            return [ask(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        finally:
+            pynvml.nvmlShutdown()
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
         return []
-    finally:
-        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        raise SweepError(
+            f"the NVIDIA driver does not work: {error}; reboot (after an update it must be loaded "
+            "anew), or use --device cpu"
+        ) from error
 
 
 def visible(variable: str | None, uuids: Sequence[str]) -> list[int]:
@@ -146,7 +186,3 @@ def claim(device: Device) -> str:
     if device.memory_fraction < 1:
         torch.cuda.set_per_process_memory_fraction(device.memory_fraction, 0)
     return "cuda:0"
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

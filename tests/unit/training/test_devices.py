@@ -2,16 +2,18 @@
 
 import os
 import sys
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import pynvml
 import pytest
 
-from sweep.errors import InputError
+from sweep.errors import InputError, SweepError
 from sweep.training import devices
 from sweep.training.contract import Device
 from sweep.training.devices import Gpu, available_cores, claim, parse_devices, visible
 
-TWO = [Gpu(index=index, name="made-up", memory_bytes=24 << 30) for index in range(2)]
+TWO = [Gpu(index=index, name="made-up") for index in range(2)]
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
 
 
@@ -77,38 +79,123 @@ def test_cuda_visible_devices_is_read_as_cuda_does(
     assert visible(variable, UUIDS) == indices
 
 
-class MadeUpDriver(SimpleNamespace):
-    """What pynvml offers, with three GPUs."""
+@dataclass(kw_only=True)
+class Driver:
+    """A made-up driver with three GPUs; pynvml's errors are its own."""
 
-    NVMLError = RuntimeError
+    broken: int | None = None
+    """Code of the error that it answers everything with."""
+    lost: dict[int, int] = field(default_factory=dict)
+    """The same for some of its GPUs."""
 
-    def __getattr__(self, name: str) -> object:
-        answers = {
-            "nvmlInit": lambda: None,
-            "nvmlShutdown": lambda: None,
-            "nvmlDeviceGetCount": lambda: 3,
-            "nvmlDeviceGetHandleByIndex": lambda index: index,
-            "nvmlDeviceGetUUID": lambda handle: UUIDS[handle],
-            "nvmlDeviceGetName": lambda handle: f"made-up {handle}".encode(),
-            "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(total=1 << 30),
-        }
-        return answers[name]
+    def init(self) -> None:
+        if self.broken is not None:
+            raise pynvml.NVMLError(self.broken)
+
+    def handle(self, index: int) -> int:
+        if index in self.lost:
+            raise pynvml.NVMLError(self.lost[index])
+        return index
 
 
-def test_the_driver_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", MadeUpDriver())
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    made_up = Driver()
+    for name, answer in {
+        "nvmlInit": made_up.init,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: 3,
+        "nvmlDeviceGetHandleByIndex": made_up.handle,
+        "nvmlDeviceGetUUID": lambda handle: UUIDS[handle],
+        "nvmlDeviceGetName": lambda handle: f"made-up {handle}",
+    }.items():
+        monkeypatch.setattr(pynvml, name, answer)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return made_up
+
+
+def test_the_driver_is_asked(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,1")
     assert devices.visible_gpus() == [
-        Gpu(index=0, name="made-up 2", memory_bytes=1 << 30),
-        Gpu(index=1, name="made-up 1", memory_bytes=1 << 30),
+        Gpu(index=0, name="made-up 2"),
+        Gpu(index=1, name="made-up 1"),
     ]
 
 
-def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise RuntimeError("no driver")
+@pytest.mark.parametrize(
+    "code", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED]
+)
+def test_without_a_driver_there_is_no_gpu(code: int, driver: Driver) -> None:
+    driver.broken = code
+    assert devices.visible_gpus() == []
 
-    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(nvmlInit=fail))
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "NVML/RM version mismatch"),
+        (pynvml.NVML_ERROR_GPU_IS_LOST, "GPU is lost"),
+        (pynvml.NVML_ERROR_NO_PERMISSION, "Insufficient Permissions"),
+        (pynvml.NVML_ERROR_UNKNOWN, "Unknown Error"),
+        (pynvml.NVML_ERROR_NOT_READY, "code 27"),  # the library that knows its text is not there
+    ],
+)
+def test_a_broken_driver_is_no_reason_to_train_on_the_cpu_unless_told_so(
+    code: int, message: str, driver: Driver
+) -> None:
+    driver.broken = code
+    with pytest.raises(SweepError, match=rf"driver does not work: .*{message}.*--device cpu"):
+        parse_devices(None)
+    assert parse_devices("cpu") == [Device()]
+
+
+def test_a_lost_gpu_is_named_unless_others_are_chosen(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.lost[1] = pynvml.NVML_ERROR_GPU_IS_LOST
+    with pytest.raises(SweepError, match=r"^GPU 1 \(GPU is lost\) does not work; reboot"):
+        parse_devices("0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(SweepError, match=r"^GPU 1 \(GPU is lost\)"):
+        parse_devices(None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-cc33,GPU-aa11")
+    assert [gpu.name for gpu in devices.visible_gpus()] == ["made-up 2", "made-up 0"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("7", r"no such GPU; here: 0 \(GPU-aa11\), 1 \(GPU is lost\), 2 \(GPU-cc33\)"),
+        ("GPU-ab22", "no such GPU"),  # the lost one does not say that this is its name
+        ("NoDevFiles", "no such GPU"),
+        ("-1,0", "no such GPU"),
+        ("MIG-5c6d", "MIG.* are not supported; name whole GPUs"),
+        ("0,MIG-5c6d", "MIG"),
+    ],
+)
+def test_cuda_visible_devices_must_name_what_is_there(
+    variable: str, message: str, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.lost[1] = pynvml.NVML_ERROR_GPU_IS_LOST
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    with pytest.raises(InputError, match=f"CUDA_VISIBLE_DEVICES='{variable}': .*{message}"):
+        parse_devices(None)
+
+
+def test_a_gpu_is_asked_for_where_no_driver_is(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.broken = pynvml.NVML_ERROR_LIBRARY_NOT_FOUND
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(InputError, match="no such GPU; here: none; name"):
+        parse_devices(None)
+
+
+@pytest.mark.parametrize("variable", ["", "-1", " "])
+def test_all_gpus_can_be_hidden(
+    variable: str, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
     assert devices.visible_gpus() == []
 
 
