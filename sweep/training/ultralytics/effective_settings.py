@@ -1,17 +1,14 @@
 """What a training really runs with, read back from its parts."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 
 from sweep.training.contract import Scalar
-
-if TYPE_CHECKING:
-    from sweep.training.ultralytics.detection import DetectionTraining
+from sweep.training.ultralytics.running import RunningTraining
 
 
-def effective_settings(training: "DetectionTraining") -> Mapping[str, Scalar]:
+def effective_settings(training: RunningTraining) -> Mapping[str, Scalar]:
     """Return what `training`, before its first batch, runs with; Ultralytics may override."""
     groups = {group.get("param_group"): group for group in training.optimizer.param_groups}
     weights = groups["weight"]
@@ -19,7 +16,6 @@ def effective_settings(training: "DetectionTraining") -> Mapping[str, Scalar]:
     momentum = (
         {"beta1": betas[0], "beta2": betas[1]} if betas else {"momentum": weights["momentum"]}
     )
-    batches = len(training.train_loader)
     return {
         "optimizer": type(training.optimizer).__name__,
         "lr0": weights["initial_lr"],
@@ -29,8 +25,8 @@ def effective_settings(training: "DetectionTraining") -> Mapping[str, Scalar]:
         "accumulate": training.accumulate,
         "imgsz": training.args.imgsz,
         "epochs": training.epochs,
-        "batches_per_epoch": batches,
-        "warmup_batches": training._get_warmup_iterations(batches),
+        "batches_per_epoch": training.batches_per_epoch,
+        "warmup_batches": training.warmup_batches,
         "warmup_bias_lr": training.args.warmup_bias_lr,
         "close_mosaic": training.args.close_mosaic,
         "patience": training.args.patience,
@@ -41,7 +37,7 @@ def effective_settings(training: "DetectionTraining") -> Mapping[str, Scalar]:
     }
 
 
-def _precision(training: "DetectionTraining") -> str:
+def _precision(training: RunningTraining) -> str:
     if not training.amp:
         return "fp32"
     return "bf16" if training.args.amp == "bf16" else "fp16"

@@ -73,8 +73,8 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
     def _do_train(self) -> None:
         self._setup_train()
         self.last_step = -1
-        self._batches = len(self.train_loader)
-        self._warmup = self._get_warmup_iterations(self._batches)
+        self.batches_per_epoch = len(self.train_loader)
+        self.warmup_batches = self._get_warmup_iterations(self.batches_per_epoch)
         self._full_accumulate = self.accumulate
         self.epoch_time_start = self.train_time_start = time.time()
         self.begin()
@@ -97,8 +97,8 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
         self.tloss = None
         for number, batch in enumerate(batches):
             reseed(Purpose.STEP, self.args.seed, self.epoch, number)
-            step = number + self._batches * self.epoch
-            if self._warmup and step <= self._warmup:
+            step = number + self.batches_per_epoch * self.epoch
+            if self.warmup_batches and step <= self.warmup_batches:
                 self._warm_up(step)
             self._forward_and_backward(number, batch)
             if step - self.last_step >= self.accumulate:
@@ -113,7 +113,7 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
         )
 
     def _warm_up(self, step: int) -> None:
-        between = [0, self._warmup]
+        between = [0, self.warmup_batches]
         accumulate = np.interp(step, between, [1, self._full_accumulate])
         self.accumulate = max(1, int(accumulate.round()))
         for group in self.optimizer.param_groups:

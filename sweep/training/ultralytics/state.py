@@ -4,13 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep.data.prepared import PreparedDataset
 from sweep.training.contract import ClassMetrics, EpochReport, TrialJob
-
-if TYPE_CHECKING:
-    from sweep.training.ultralytics.detection import DetectionTraining
+from sweep.training.ultralytics.running import RunningTraining
 
 
 def identity(job: TrialJob, dataset: PreparedDataset) -> str:
@@ -31,7 +29,7 @@ def identity(job: TrialJob, dataset: PreparedDataset) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
-def capture(training: "DetectionTraining") -> dict[str, Any]:
+def capture(training: RunningTraining) -> dict[str, Any]:
     """Return the state after an epoch, in plain values and the training's own tensors."""
     return {
         "epoch": training.epoch + 1,
@@ -63,7 +61,7 @@ def capture(training: "DetectionTraining") -> dict[str, Any]:
     }
 
 
-def restore(training: "DetectionTraining", state: Mapping[str, Any]) -> None:
+def restore(training: RunningTraining, state: Mapping[str, Any]) -> None:
     """Put `training`, set up for the same job, into `state`."""
     training.start_epoch = state["epoch"]
     training.epoch = state["epoch"] - 1
@@ -89,7 +87,7 @@ def restore(training: "DetectionTraining", state: Mapping[str, Any]) -> None:
     training.per_class = tuple(ClassMetrics(**metrics) for metrics in state["per_class"])
 
 
-def _restore_criterion(training: "DetectionTraining") -> None:
+def _restore_criterion(training: RunningTraining) -> None:
     """Bring a loss that changes by the epoch, as of a YOLO26, to the epoch it is in."""
     criterion = training.model.init_criterion()
     if hasattr(criterion, "update"):

@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from ultralytics import __version__
 from ultralytics.utils import DEFAULT_CFG_DICT, GIT
 
 from sweep.files.atomic_write import atomic_write
-
-if TYPE_CHECKING:
-    from sweep.training.ultralytics.detection import DetectionTraining
+from sweep.training.ultralytics.running import RunningTraining
 
 Columns = Mapping[str, Sequence[float]]
 """`results.csv` by column."""
@@ -31,7 +29,7 @@ class WeightsFiles:
         training: After its first epoch: what it then says of its model holds to the end.
     """
 
-    def __init__(self, training: "DetectionTraining") -> None:
+    def __init__(self, training: RunningTraining) -> None:
         self._training = training
         model = deepcopy(training.ema.ema).half().to(memory_format=torch.contiguous_format)
         model.criterion = None
