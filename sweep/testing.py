@@ -23,6 +23,7 @@ import random
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, get_args
 
 from sweep.training.contract import (
@@ -71,12 +72,11 @@ def instant_trainer(job: TrialJob, on_epoch: OnEpoch) -> TrialResult:
         decision = on_epoch(report)
         if decision is not Decision.CONTINUE:
             raise TrainingStopped(decision)
-    best = max(reports, key=lambda report: float(getattr(report, job.objective)))
-    return TrialResult.from_epochs(
-        reports,
-        job.objective,
+    result = TrialResult.from_epochs(reports, job.objective)
+    return replace(
+        result,
         per_class=tuple(
-            ClassMetrics(name=name, ap50=min(1.0, best.map50 * ease), ap=best.map50_95 * ease)
+            ClassMetrics(name=name, ap50=min(1.0, result.map50 * ease), ap=result.map50_95 * ease)
             for name, ease in _CLASSES.items()
         ),
         effective={name: settings.get(name) for name in ("optimizer", "lr0", "momentum")},

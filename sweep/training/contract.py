@@ -1,10 +1,10 @@
 """What goes into one training and what comes out: the contract of every trainer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 Scalar = str | int | float | bool | None
 """One setting's value: what YAML and JSON call a scalar."""
@@ -176,19 +176,10 @@ class TrialResult:
     """`evaluation.json` on the split of `evaluate_on` (`sweep.evaluation.result.Evaluation`)."""
 
     @classmethod
-    def from_epochs(
-        cls,
-        reports: "list[EpochReport]",
-        objective: Objective,
-        *,
-        per_class: tuple[ClassMetrics, ...] = (),
-        effective: Mapping[str, Scalar] | None = None,
-        checkpoint: Path | None = None,
-        evaluation: Path | None = None,
-        images_shared: int = 0,
-        images_loaded: int = 0,
-    ) -> "TrialResult":
+    def from_epochs(cls, reports: Sequence[EpochReport], objective: Objective) -> Self:
         """Derive the best and the last epoch's metrics from all epochs, in order.
+
+        What no epoch says, a trainer adds with `dataclasses.replace`.
 
         Raises:
             ValueError: If `reports` is empty.
@@ -207,12 +198,6 @@ class TrialResult:
             last_map50_95=last.map50_95,
             epochs=last.epoch,
             seconds=sum(report.seconds for report in reports),
-            per_class=per_class,
-            effective=effective or {},
-            checkpoint=checkpoint,
-            evaluation=evaluation,
-            images_shared=images_shared,
-            images_loaded=images_loaded,
         )
 
 

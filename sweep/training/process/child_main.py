@@ -33,7 +33,6 @@ LOG = "train.log"
 """All that a training prints, in its run folder."""
 
 _MESSAGE_LENGTH = 500
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run(connection: Connection, job: TrialJob) -> None:
@@ -68,8 +67,13 @@ def _heed_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the server's means that its supervisor is gone
+    set_parent_death_signal(signal.SIGKILL)
+
+
+def set_parent_death_signal(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent ends; on Linux only."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
 def _redirect_output(run_folder: Path) -> None:

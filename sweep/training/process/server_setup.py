@@ -5,17 +5,13 @@ process must hold one thread only to be forked, so this comes before torch.
 """
 
 import atexit
-import ctypes
 import gc
 import os
 import shutil
 import signal
-import sys
 import tempfile
 
-import sweep.training.process.child_main  # noqa: F401 - every child runs it
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from sweep.training.process.child_main import set_parent_death_signal  # every child runs it
 
 gc.disable()  # a fifth of the time that loading torch takes; every child enables it again
 
@@ -27,8 +23,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 # lets no other thread run, as in one long call of native code, does not see its supervisor go. It
 # is killed with this server (`sweep.training.process.child_main`), so this server must go first.
 signal.signal(signal.SIGHUP, lambda *_: _leave())
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGHUP)
+set_parent_death_signal(signal.SIGHUP)
 
 
 def _leave() -> None:

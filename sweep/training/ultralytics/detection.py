@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +17,6 @@ from sweep.training.contract import (
     Decision,
     EpochReport,
     FailureKind,
-    Objective,
     OnEpoch,
     Scalar,
     TrainingFailed,
@@ -32,10 +32,13 @@ from sweep.training.ultralytics.effective_settings import effective_settings
 from sweep.training.ultralytics.loop import EpochLoop
 from sweep.training.ultralytics.weights import WeightsFiles, add_results
 
-_METRICS: Mapping[Objective, str] = {
+_METRICS = {
     "map50": "metrics/mAP50(B)",
     "map50_95": "metrics/mAP50-95(B)",
+    "precision": "metrics/precision(B)",
+    "recall": "metrics/recall(B)",
 }
+"""Ultralytics' names, by ours."""
 
 
 class DetectionTraining(EpochLoop):
@@ -55,7 +58,6 @@ class DetectionTraining(EpochLoop):
     last: Path
     best: Path
     best_fitness: float | None
-    optimizer: Any
 
     def __init__(
         self,
@@ -93,9 +95,8 @@ class DetectionTraining(EpochLoop):
                     loader.close()
             if hasattr(self, "train_loader"):
                 self.train_loader.dataset.close()
-        return TrialResult.from_epochs(
-            self.reports,
-            self.job.objective,
+        return replace(
+            TrialResult.from_epochs(self.reports, self.job.objective),
             per_class=self.per_class,
             effective=self.effective,
             checkpoint=self.best,
@@ -223,10 +224,7 @@ class DetectionTraining(EpochLoop):
         """
         report = EpochReport(
             epoch=self.epoch + 1,
-            map50=self.metrics[_METRICS["map50"]],
-            map50_95=self.metrics[_METRICS["map50_95"]],
-            precision=self.metrics["metrics/precision(B)"],
-            recall=self.metrics["metrics/recall(B)"],
+            **{ours: self.metrics[theirs] for ours, theirs in _METRICS.items()},
             losses={
                 **self.label_loss_items(self.tloss),
                 **{name: x for name, x in self.metrics.items() if name.startswith("val/")},
