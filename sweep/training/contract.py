@@ -116,7 +116,7 @@ class TrialJob:
     image_cache: ImageCachePlace | None = None
     """Where to share augmented images; None where no other training needs the same ones."""
     evaluate_on: str | None = None
-    """Split to judge the best checkpoint on after the last epoch (`test`), or None."""
+    """Split to evaluate the best checkpoint on after the last epoch (`test`), or None."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ def job(dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> C
         *,
         memory_format: MemoryFormat = "contiguous",
         precision: Precision = "auto",
-        stream: ImageCachePlace | None = None,
+        image_cache: ImageCachePlace | None = None,
         **settings: Any,
     ) -> TrialJob:
         return TrialJob(
@@ -136,7 +136,7 @@ def job(dataset: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> C
             model="yolov8n.yaml",
             memory_format=memory_format,
             precision=precision,
-            image_cache=stream,
+            image_cache=image_cache,
         )
 
     return make
@@ -309,11 +309,11 @@ def test_in_another_memory_format_and_precision_as_well(
     check_same(*kill_in_every_epoch(killed, random.Random(1)), expected)
 
 
-def test_reading_from_the_image_stream_as_well(
+def test_reading_from_the_image_cache_as_well(
     job: Callable[..., TrialJob], uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
     place = ImageCachePlace(folder=tmp_path, disk_cap_gb=0.1, trainings=9)
-    killed = job("killed-stream", PARAMS["Adam"], nbs=4 * BATCH, workers=2, stream=place)
+    killed = job("killed-cache", PARAMS["Adam"], nbs=4 * BATCH, workers=2, image_cache=place)
     last, told, end = kill_in_every_epoch(killed, random.Random(2))
     check_same(last, told, replace(end, images_shared=0), uninterrupted("Adam", 4 * BATCH))
 

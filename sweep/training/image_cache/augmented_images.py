@@ -28,7 +28,7 @@ from sweep.training.image_cache.cache import ImageCache
 from sweep.training.image_cache.epoch_file import Batch, Item
 from sweep.training.image_cache.randomness import Purpose, order, reseed
 
-Place = tuple[int, int]
+ImageKey = tuple[int, int]
 """Epoch and index of an image, both from 0."""
 
 _DECODED_BYTES = 256 << 20
@@ -77,29 +77,29 @@ class AugmentedImages(Dataset):  # type: ignore[misc]
     def __len__(self) -> int:
         return int(self._images.ni)
 
-    def __getitem__(self, place: Place) -> Item:
-        epoch, index = place
+    def __getitem__(self, key: ImageKey) -> Item:
+        epoch, index = key
         reseed(Purpose.IMAGE, self._seed, epoch, index)
         transforms = self._closed_transforms if self._closed(epoch) else self._transforms
         augmented = transforms(self._images.get_image_and_label(index))
         return {name: augmented[name] for name in ("img", "cls", "bboxes", "batch_idx")}
 
-    def __getitems__(self, places: list[Place]) -> Batch:
+    def __getitems__(self, keys: list[ImageKey]) -> Batch:
         """Return a batch; all its images are of one epoch."""
-        batch, read = self._from_cache(places)
+        batch, read = self._from_cache(keys)
         if batch is None:
-            batch = self._images.collate_fn([self[place] for place in places])
+            batch = self._images.collate_fn([self[key] for key in keys])
         worker = get_worker_info()
         row = self._counts[0 if worker is None else 1 + worker.id]
-        row += torch.tensor([len(places), read])
+        row += torch.tensor([len(keys), read])
         return batch
 
-    def _from_cache(self, places: list[Place]) -> tuple[Batch | None, int]:
+    def _from_cache(self, keys: list[ImageKey]) -> tuple[Batch | None, int]:
         """Return a batch and how many of its images were read; None without cache or room."""
-        epoch = places[0][0]
+        epoch = keys[0][0]
         found = self._cache and self._cache.batch(
             f"{epoch}-closed" if self._closed(epoch) else f"{epoch}",
-            [index for _, index in places],
+            [index for _, index in keys],
             lambda index: self[epoch, index],
         )
         return found or (None, 0)
@@ -144,20 +144,20 @@ def read_packed(images: YOLODataset, dataset: PreparedDataset) -> None:
 class _FromPacked:
     """Stands for `YOLODataset.load_image`; goes along to loader processes."""
 
-    def __init__(self, packed: PackedImages, places: list[int]) -> None:
+    def __init__(self, packed: PackedImages, rows: list[int]) -> None:
         self._packed = packed
-        self._places = places
+        self._rows = rows
 
     def __call__(self, index: int, *_: Any, **__: Any) -> tuple[Pixels, Any, Any]:
         # A copy, because some augmentations work in place.
-        image = np.array(self._packed[self._places[index]])
+        image = np.array(self._packed[self._rows[index]])
         return image, image.shape[:2], image.shape[:2]
 
 
 def open_image_cache(
     place: ImageCachePlace, images: YOLODataset, hyp: Any, *, seed: int, fingerprint: str
 ) -> ImageCache | None:
-    """Return the cache of all trainings with these images; None if their sizes differ.
+    """Return the cache of all trainings with these images; None if its files cannot hold them.
 
     Args:
         place: Where the host keeps its caches.
@@ -204,7 +204,7 @@ def _without_mosaic(hyp: Any) -> Any:
     return closed
 
 
-class Places(Sampler):  # type: ignore[misc]
+class EpochSampler(Sampler):  # type: ignore[misc]
     """The images of one epoch after the other; each iteration is the next epoch.
 
     The epoch travels with the index, because loader processes work ahead of the training.
@@ -218,7 +218,7 @@ class Places(Sampler):  # type: ignore[misc]
     def __len__(self) -> int:
         return len(self._images)
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[ImageKey]:
         epoch, self.next_epoch = self.next_epoch, self.next_epoch + 1
         count = len(self._images)
         indices = order(self._seed, epoch, count) if self._images.shuffled else range(count)
@@ -250,7 +250,7 @@ def training_loader(
     return InfiniteDataLoader(
         dataset=images,
         batch_size=batch,
-        sampler=Places(images, seed=seed),
+        sampler=EpochSampler(images, seed=seed),
         num_workers=processes,
         prefetch_factor=_PREFETCHED_BATCHES if processes else None,
         pin_memory=gpus > 0,

@@ -4,9 +4,9 @@ One file an epoch, mapped into memory. Because an image is a function of (seed, 
 does not matter who makes it, and what is not in the cache is made as if there were none, with the
 same numbers.
 
-<folder>/lock                         held while files are made or removed
-<folder>/<boot>-<key>-<epoch>.images  an epoch; files of another boot are not trusted, as bytes
-                                      written before a power failure may be missing, and are removed
+<folder>/lock                                  held while files are made or removed
+<folder>/<boot>-<format>-<key>-<epoch>.images  an epoch; one of another boot is removed, as bytes
+                                               written before a power failure may be missing
 """
 
 import os
@@ -21,7 +21,7 @@ from sweep.training.image_cache import epoch_file
 from sweep.training.image_cache.epoch_file import PART, SUFFIX, Batch, EpochFile, Item, Layout
 
 FORMAT = 2
-"""Of the files."""
+"""Version of the files' layout, a part of their names."""
 _LEFT_FREE = 0.5
 """Part of the disk's free space that the cache leaves alone."""
 _FORGOTTEN_S = 24 * 3600.0
@@ -157,7 +157,7 @@ class ImageCache:
             if not path.name.startswith(self._prefix):
                 continue
             whole = path.stat().st_size == self._layout.bytes
-            if not whole or epoch_file.least_asked(path, self._layout) >= self._place.trainings:
+            if not whole or epoch_file.fewest_reads(path, self._layout) >= self._place.trainings:
                 path.unlink()
 
     def _files(self) -> list[Path]:
@@ -172,6 +172,6 @@ class ImageCache:
 
 
 def _boot() -> str:
-    """Return what names this run of the machine, and the files of this code."""
+    """Return what the names of this boot's files begin with."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")[:12]
     return f"{boot}-{FORMAT}"

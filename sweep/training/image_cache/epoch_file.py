@@ -70,7 +70,7 @@ class EpochFile:
             os.close(self._descriptor)
             raise OSError(f"{path} has another size than {layout.bytes} bytes")
         content = np.frombuffer(mmap.mmap(self._descriptor, layout.bytes), np.uint8)
-        self._there, self._asked = _counts(content, layout)
+        self._there, self._reads = _counts(content, layout)
         pixels = content[layout.images_at :][: layout.images * layout.image_bytes]
         self._pixels = pixels.reshape(layout.images, 3, layout.size_px, layout.size_px)
         numbers = content[layout.boxes_at :].view(np.float32)
@@ -85,10 +85,10 @@ class EpochFile:
         return bool(self._there[index])
 
     def count(self, indices: Sequence[int]) -> None:
-        """Note that a training asked for these images."""
+        """Note that a training has read these images, or made them."""
         counting = self._layout.images  # the claim after those of the images
         self.claim(counting)
-        self._asked[indices] += 1
+        self._reads[indices] += 1
         self.release(counting)
 
     def batch(self, indices: Sequence[int], others: dict[int, Item]) -> Batch:
@@ -166,8 +166,8 @@ def make(path: Path, layout: Layout) -> None:
         part.unlink(missing_ok=True)
 
 
-def least_asked(path: Path, layout: Layout) -> int:
-    """Return how many trainings asked for the image of an epoch's file that fewest asked for."""
+def fewest_reads(path: Path, layout: Layout) -> int:
+    """Return how often the image of an epoch's file was read that fewest trainings have read."""
     content = np.fromfile(path, np.uint8, count=4 * layout.images)
     return int(_counts(content, layout)[1].min())
 
@@ -175,7 +175,7 @@ def least_asked(path: Path, layout: Layout) -> int:
 def _counts(
     content: NDArray[np.uint8], layout: Layout
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Return, for each image, whether it is there and how many trainings asked for it."""
+    """Return, for each image, whether it is there and how many trainings have read it."""
     both = content[: 4 * layout.images].view(np.uint16)
     return both[: layout.images], both[layout.images :]
 

@@ -9,33 +9,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class _Progress:
-    """The counter of the one training of this process."""
+class _Counter:
+    """Counts the ticks of the one training of this process."""
 
     ticks = 0
     seen = 0
+    """Ticks at the last call of `moved`."""
     untracked = 0
+    """How many blocks of `untracked` are open."""
 
 
 def tick() -> None:
     """Say that the training moved on; cheap enough for every batch."""
-    _Progress.ticks += 1
+    _Counter.ticks += 1
 
 
 @contextmanager
 def untracked() -> Iterator[None]:
     """Count the process as alive in here without ticks: for work that cannot tick."""
-    _Progress.untracked += 1
+    _Counter.untracked += 1
     try:
         yield
     finally:
-        _Progress.untracked -= 1
+        _Counter.untracked -= 1
         tick()
 
 
 def moved() -> bool:
     """Return whether the training moved on since the last call, or does not say."""
-    ticks = _Progress.ticks
-    moved = ticks == 0 or _Progress.untracked > 0 or ticks != _Progress.seen
-    _Progress.seen = ticks
+    ticks = _Counter.ticks
+    moved = ticks == 0 or _Counter.untracked > 0 or ticks != _Counter.seen
+    _Counter.seen = ticks
     return moved

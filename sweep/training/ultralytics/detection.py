@@ -165,7 +165,7 @@ class DetectionTraining(EpochLoop):
             self._diverged("the loss")
 
     def validate(self) -> tuple[dict[str, float], float]:
-        """Judge the epoch; its fitness is the job's objective."""
+        """Validate the epoch; its fitness is the job's objective."""
         if not _finite((self.tloss or {}).values()):
             self._diverged("the training loss")
         if not _finite(self.model.state_dict().values()):

@@ -54,13 +54,13 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
         if mode != "train":
             return super().get_dataloader(dataset_path, batch_size, rank, mode)
         close = self.args.close_mosaic
-        plain = self.build_dataset(dataset_path, mode, batch_size)
+        dataset = self.build_dataset(dataset_path, mode, batch_size)
         images = AugmentedImages(
-            plain,
+            dataset,
             self.args,
             seed=self.args.seed,
             mosaic_closes_at=self.epochs - close if close else self.epochs,
-            image_cache=self.open_image_cache(plain),
+            image_cache=self.open_image_cache(dataset),
         )
         return training_loader(
             images,
@@ -84,7 +84,7 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
                 break
             self.epoch = epoch
             self._train_epoch(self.train_loader)
-            self._judge_epoch()
+            self._finish_epoch()
         self.final_eval()
         if self.device.type != "cpu":
             self._clear_memory()
@@ -147,7 +147,7 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
             return torch.autocast("cpu", torch.bfloat16)
         return autocast(torch.bfloat16, device=self.device.type)
 
-    def _judge_epoch(self) -> None:
+    def _finish_epoch(self) -> None:
         self._clear_memory(0.5)  # of a GPU that is half full, for the validation
         self.metrics, self.fitness = self.validate()
         losses = self.label_loss_items(self.tloss)

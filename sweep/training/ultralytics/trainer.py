@@ -128,7 +128,7 @@ def _schedule(schedule: Schedule, epochs: int) -> Mapping[str, Scalar]:
 def _evaluate(
     job: TrialJob, split: str, dataset: PreparedDataset, training: DetectionTraining
 ) -> Path:
-    """Judge the best checkpoint on `split` and return the evaluation's path."""
+    """Evaluate the best checkpoint on `split` and return the evaluation's path."""
     from sweep.evaluation.evaluate import evaluate
 
     evaluate(

@@ -54,20 +54,20 @@ def ours(
     folder: Path | None = None,
     **changed: Any,
 ) -> Any:
-    """Return our training images; with a stream in `folder` where there is one."""
+    """Return our training images; with a cache in `folder` where there is one."""
     from sweep.training.contract import ImageCachePlace
     from sweep.training.image_cache.augmented_images import AugmentedImages, open_image_cache
 
     hyp = settings(dataset, **changed)
     images = of_ultralytics(dataset, hyp)
-    stream = folder and open_image_cache(
+    cache = folder and open_image_cache(
         ImageCachePlace(folder=folder, disk_cap_gb=0.1, trainings=9),
         images,
         hyp,
         seed=seed,
         fingerprint=dataset.fingerprint,
     )
-    return AugmentedImages(images, hyp, seed=seed, mosaic_closes_at=closes_at, image_cache=stream)
+    return AugmentedImages(images, hyp, seed=seed, mosaic_closes_at=closes_at, image_cache=cache)
 
 
 def same(one: Item, other: Item) -> bool:
@@ -119,7 +119,7 @@ def test_loader_processes_and_the_epoch_of_a_restart_change_nothing(many: Prepar
             assert all(map(same, mine, theirs))
 
 
-def test_from_the_stream_come_the_same_images(many: PreparedDataset, tmp_path: Path) -> None:
+def test_from_the_cache_come_the_same_images(many: PreparedDataset, tmp_path: Path) -> None:
     live = epochs_of(ours(many, closes_at=1), count=2, processes=0)
     made = ours(many, closes_at=1, folder=tmp_path)
     read = ours(many, closes_at=1, folder=tmp_path)

@@ -18,7 +18,7 @@ Make = Callable[[int], dict[str, Any]]
 
 
 def image(index: int) -> dict[str, Any]:
-    """Make an image; some have no box, the last one more than the stream keeps."""
+    """Make an image; some have no box, the last one more than the cache keeps."""
     import torch
 
     generator = torch.Generator().manual_seed(index)
@@ -31,7 +31,7 @@ def image(index: int) -> dict[str, Any]:
     }
 
 
-def stream(folder: Path, key: str = "key", *, epochs: float = 10, trainings: int = 100) -> Any:
+def cache(folder: Path, key: str = "key", *, epochs: float = 10, trainings: int = 100) -> Any:
     from sweep.training.contract import ImageCachePlace
     from sweep.training.image_cache.cache import ImageCache
 
@@ -53,7 +53,7 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     return YOLODataset.collate_fn(items)
 
 
-def read_all(stream: Any, epoch: str = "0", make: Make = image) -> int:
+def read_all(cache: Any, epoch: str = "0", make: Make = image) -> int:
     """Read an epoch in batches of four, check every one, return how many images were not made.
 
     Where there is no room, none is read.
@@ -63,7 +63,7 @@ def read_all(stream: Any, epoch: str = "0", make: Make = image) -> int:
     read = 0
     for start in range(0, IMAGES, 4):
         indices = [start + place for place in (2, 0, 3, 1)]
-        found = stream.batch(epoch, indices, make)
+        found = cache.batch(epoch, indices, make)
         if found is None:
             continue
         batch, ready = found
@@ -83,10 +83,10 @@ def in_process(target: Callable[..., None], *args: Any) -> Any:
 
 
 def test_an_image_is_made_once_and_read_by_others(tmp_path: Path) -> None:
-    assert read_all(stream(tmp_path)) == 0
-    assert read_all(stream(tmp_path)) == IMAGES - 1, "all but the one with too many boxes"
-    assert read_all(stream(tmp_path), epoch="1") == 0
-    assert read_all(stream(tmp_path, "another")) == 0
+    assert read_all(cache(tmp_path)) == 0
+    assert read_all(cache(tmp_path)) == IMAGES - 1, "all but the one with too many boxes"
+    assert read_all(cache(tmp_path), epoch="1") == 0
+    assert read_all(cache(tmp_path, "another")) == 0
 
 
 def test_many_that_start_at_once_make_each_image_once(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_many_that_start_at_once_make_each_image_once(tmp_path: Path) -> None:
     def work() -> None:
         mine: list[int] = []
         start.wait()
-        read_all(stream(tmp_path), make=lambda index: (mine.append(index), image(index))[1])
+        read_all(cache(tmp_path), make=lambda index: (mine.append(index), image(index))[1])
         made.put(mine)
 
     processes = [in_process(work) for _ in range(4)]
@@ -114,35 +114,35 @@ def test_a_writer_that_is_killed_costs_its_image_and_no_more(tmp_path: Path) -> 
             os.kill(os.getpid(), signal.SIGKILL)
         return image(index)
 
-    process = in_process(lambda: read_all(stream(tmp_path), make=die))
+    process = in_process(lambda: read_all(cache(tmp_path), make=die))
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert read_all(stream(tmp_path)) == 4, "the second batch asks for 6 first"
+    assert read_all(cache(tmp_path)) == 4, "the second batch asks for 6 first"
 
 
 def test_a_maker_that_fails_gives_its_claim_back(tmp_path: Path) -> None:
     def fail(index: int) -> dict[str, Any]:
         raise FileNotFoundError(f"image {index}")
 
-    first = stream(tmp_path)
+    first = cache(tmp_path)
     with pytest.raises(FileNotFoundError):
         read_all(first, make=fail)
-    other = in_process(lambda: read_all(stream(tmp_path)))
+    other = in_process(lambda: read_all(cache(tmp_path)))
     other.join()
     assert other.exitcode == 0
 
 
 def test_without_room_there_is_no_batch(tmp_path: Path) -> None:
-    small = stream(tmp_path, epochs=1.5)
+    small = cache(tmp_path, epochs=1.5)
     assert read_all(small, epoch="0") == 0
     assert small.batch("1", [0, 1], image) is None
-    assert read_all(small, epoch="0") == IMAGES - 1, "an epoch of the same stream is not evicted"
+    assert read_all(small, epoch="0") == IMAGES - 1, "an epoch of the same cache is not evicted"
     assert small.batch("1", [0, 1], image) is None
-    assert stream(tmp_path / "none", epochs=0).batch("0", [0], image) is None
+    assert cache(tmp_path / "none", epochs=0).batch("0", [0], image) is None
 
 
 def test_what_all_trainings_have_read_makes_room(tmp_path: Path) -> None:
-    first, second = (stream(tmp_path, epochs=1.5, trainings=2) for _ in range(2))
+    first, second = (cache(tmp_path, epochs=1.5, trainings=2) for _ in range(2))
     assert read_all(first, epoch="0") == 0
     assert first.batch("1", [0], image) is None
     assert read_all(second, epoch="0") == IMAGES - 1
@@ -160,7 +160,7 @@ def test_trainings_side_by_side_are_all_counted(tmp_path: Path) -> None:
     start = context.Barrier(4)
 
     def work() -> None:
-        mine = stream(tmp_path, trainings=4 * 200)
+        mine = cache(tmp_path, trainings=4 * 200)
         start.wait()
         for _ in range(200):
             mine.batch("0", list(range(IMAGES)), image)
@@ -174,7 +174,7 @@ def test_trainings_side_by_side_are_all_counted(tmp_path: Path) -> None:
 
 
 def test_half_read_is_not_read(tmp_path: Path) -> None:
-    first, second = (stream(tmp_path, trainings=2) for _ in range(2))
+    first, second = (cache(tmp_path, trainings=2) for _ in range(2))
     read_all(first)
     second.batch("0", list(range(IMAGES - 1)), image)
     second.close()
@@ -182,55 +182,55 @@ def test_half_read_is_not_read(tmp_path: Path) -> None:
 
 
 def test_what_was_forgotten_goes_when_room_is_made(tmp_path: Path) -> None:
-    read_all(stream(tmp_path, "old"))
+    read_all(cache(tmp_path, "old"))
     (path,) = tmp_path.glob("*.images")
     two_days_ago = time.time() - 2 * 86400
     os.utime(path, (two_days_ago, two_days_ago))
-    read_all(stream(tmp_path, "new"))
+    read_all(cache(tmp_path, "new"))
     assert kept(tmp_path) == ["new-0"]
 
 
-def test_the_least_recently_used_epoch_of_other_streams_goes(tmp_path: Path) -> None:
-    old = stream(tmp_path, "old")
+def test_the_least_recently_used_epoch_of_other_caches_goes(tmp_path: Path) -> None:
+    old = cache(tmp_path, "old")
     for epoch, seconds_ago in (("0", 100), ("1", 200)):
         read_all(old, epoch=epoch)
         (path,) = tmp_path.glob(f"*-old-{epoch}.images")
         os.utime(path, (time.time() - seconds_ago, time.time() - seconds_ago))
-    assert read_all(stream(tmp_path, "new", epochs=2.5)) == 0
+    assert read_all(cache(tmp_path, "new", epochs=2.5)) == 0
     assert kept(tmp_path) == ["new-0", "old-0"]
 
 
 def test_evicted_half_way_nothing_changes(tmp_path: Path) -> None:
-    reading = stream(tmp_path)
+    reading = cache(tmp_path)
     reading.batch("0", [0, 1], image)
     for path in tmp_path.glob("*.images"):
         path.unlink()
     assert read_all(reading) == 2, "an open epoch stays as it is"
-    assert read_all(stream(tmp_path)) == 0
+    assert read_all(cache(tmp_path)) == 0
 
 
 def test_what_another_boot_or_a_dead_maker_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     for name in ("0123456789ab-2-key-0.images", "half.images-part"):
         (tmp_path / name).write_bytes(bytes(EPOCH_BYTES))
-    assert read_all(stream(tmp_path, epochs=1.5)) == 0
-    assert read_all(stream(tmp_path)) == IMAGES - 1
+    assert read_all(cache(tmp_path, epochs=1.5)) == 0
+    assert read_all(cache(tmp_path)) == IMAGES - 1
     left = {path.name for path in tmp_path.iterdir()} - {"photo.jpg", "lock"}
     assert len(left) == len(kept(tmp_path)) == 1
     assert (tmp_path / "photo.jpg").exists(), "a file of somebody else"
 
 
 def test_a_file_of_another_size_is_not_read(tmp_path: Path) -> None:
-    read_all(stream(tmp_path))
+    read_all(cache(tmp_path))
     (path,) = tmp_path.glob("*.images")
     os.truncate(path, 5000)
-    assert stream(tmp_path).batch("0", [0], image) is None
-    assert read_all(stream(tmp_path), epoch="1") == 0
+    assert cache(tmp_path).batch("0", [0], image) is None
+    assert read_all(cache(tmp_path), epoch="1") == 0
     assert kept(tmp_path) == ["key-1"]
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    without = stream(tmp_path / "file" / "folder")
+    without = cache(tmp_path / "file" / "folder")
     assert without.batch("0", [0], image) is None
     without.close()

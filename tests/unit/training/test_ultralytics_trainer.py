@@ -407,18 +407,18 @@ def test_a_seed_decides_the_numbers(job: TrialJob) -> None:
     assert runs[0] != runs[2]
 
 
-def test_with_and_without_the_image_stream_the_bits_are_the_same(
+def test_with_and_without_the_image_cache_the_bits_are_the_same(
     job: TrialJob, tiny: PreparedDataset, tmp_path: Path
 ) -> None:
     import torch
 
     def evict(_: EpochReport) -> Decision:
-        for path in (tmp_path / "stream").glob("*.images"):
+        for path in (tmp_path / "cache").glob("*.images"):
             path.unlink()
         return Decision.CONTINUE
 
     def run(name: str, *, shared: bool = True, decide: Any = lambda _: Decision.CONTINUE) -> Any:
-        place = ImageCachePlace(folder=tmp_path / "stream", disk_cap_gb=0.1, trainings=9)
+        place = ImageCachePlace(folder=tmp_path / "cache", disk_cap_gb=0.1, trainings=9)
         reports, result = train(
             replace(
                 job, run_folder=tmp_path / name, image_cache=place if shared else None, epochs=3
