@@ -518,14 +518,8 @@ def test_label_caches_are_written_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["train.cache"]
 
 
-def test_gpus_without_half_precision_are_those_of_ultralytics() -> None:
-    import inspect
-
-    from ultralytics.utils.checks import check_amp
-
+def test_gpus_without_half_precision_are_known_by_name() -> None:
     from sweep.training.ultralytics.patches import _NO_AMP
 
-    listed = _NO_AMP.pattern.partition("(")[2]
-    assert listed in inspect.getsource(check_amp)
     assert _NO_AMP.search("NVIDIA GeForce GTX 1660 Ti")
     assert not _NO_AMP.search("NVIDIA A100-SXM4-40GB")
