@@ -72,7 +72,7 @@ class AugmentedImages(Dataset):  # type: ignore[misc]
         self._counts.share_memory_()
         images.max_buffer_length = min(images.ni + 1, _DECODED_BYTES // (3 * images.imgsz**2))
         self._transforms = _transforms(images, hyp)
-        self._closed_transforms = _transforms(images, _without_mosaic(hyp))
+        self._closed_transforms = _transforms(images, hyp, mosaic=0.0, mixup=0.0, cutmix=0.0)
 
     def __len__(self) -> int:
         return int(self._images.ni)
@@ -155,18 +155,18 @@ class _FromPacked:
 
 
 def open_image_cache(
-    place: ImageCachePlace, images: YOLODataset, hyp: Any, *, seed: int, fingerprint: str
+    place: ImageCachePlace | None, images: YOLODataset, hyp: Any, *, seed: int, fingerprint: str
 ) -> ImageCache | None:
     """Return the cache of all trainings with these images; None if its files cannot hold them.
 
     Args:
-        place: Where the host keeps its caches.
+        place: Where the host keeps its caches; None where nothing is shared.
         images: The training split, built by Ultralytics.
         hyp: Its settings.
         seed: Of the trial.
         fingerprint: Of the dataset.
     """
-    if images.rect or images.channels != 3:
+    if place is None or images.rect or images.channels != 3:
         return None
     deciding = {
         "settings": {name: getattr(hyp, name, None) for name in AUGMENTATION},
@@ -189,19 +189,15 @@ def open_image_cache(
     )
 
 
-def _transforms(images: YOLODataset, hyp: Any) -> Any:
+def _transforms(images: YOLODataset, hyp: Any, **changed: float) -> Any:
     """Build Ultralytics' augmentation as for images in memory: mosaic draws from all of them."""
+    settings = copy(hyp)
+    vars(settings).update(changed)
     cache, images.cache = images.cache, "ram"
     try:
-        return images.build_transforms(copy(hyp))
+        return images.build_transforms(settings)
     finally:
         images.cache = cache
-
-
-def _without_mosaic(hyp: Any) -> Any:
-    closed = copy(hyp)
-    closed.mosaic = closed.mixup = closed.cutmix = 0.0
-    return closed
 
 
 class EpochSampler(Sampler):  # type: ignore[misc]

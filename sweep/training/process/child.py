@@ -103,12 +103,11 @@ class ChildProcess:
             how = f"died with signal {-code} ({signal.Signals(-code).name})"
         else:
             how = f"ended with exit code {code}"
-        hint = ""
         if code == -signal.SIGKILL:
-            hint = (
+            how += (
                 "; the kernel kills so when memory runs out: try a smaller batch or fewer workers"
             )
-        return Failed(FailureKind.CRASHED, f"the training process {how}{hint}")
+        return Failed(FailureKind.CRASHED, f"the training process {how}")
 
 
 @atexit.register

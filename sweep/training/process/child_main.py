@@ -32,7 +32,8 @@ ALIVE_EVERY_S = 5.0
 LOG = "train.log"
 """All that a training prints, in its run folder."""
 
-_MESSAGE_LENGTH = 500
+_LONGEST = 500
+"""Characters of a failure's message."""
 
 
 def run(connection: Connection, job: TrialJob) -> None:
@@ -118,20 +119,15 @@ def _train(job: TrialJob, link: "_Link") -> Message:
 def _failure(error: BaseException) -> Failed:
     """Turn what a trainer raised into a message, and write its traceback to the log."""
     traceback.print_exception(error)
+    kind, text = FailureKind.CRASHED, traceback.format_exception_only(error)[-1]
     if isinstance(error, TrainingFailed):
-        return Failed(error.kind, one_line(str(error)))
-    if isinstance(error, MemoryError):
-        return Failed(FailureKind.OOM, one_line(f"out of memory: {error}".rstrip(": ")))
-    if isinstance(error, InputError):
-        return Failed(FailureKind.CRASHED, one_line(str(error)))
-    last = traceback.format_exception_only(error)[-1]
-    return Failed(FailureKind.CRASHED, one_line(last))
-
-
-def one_line(text: str) -> str:
-    """Return `text` as one line of bounded length."""
+        kind, text = error.kind, str(error)
+    elif isinstance(error, MemoryError):
+        kind, text = FailureKind.OOM, f"out of memory: {error}".rstrip(": ")
+    elif isinstance(error, InputError):
+        text = str(error)
     line = " ".join(text.split())
-    return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
+    return Failed(kind, line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…")
 
 
 class _Link(threading.Thread):

@@ -45,28 +45,17 @@ def fork_context(trainer: str) -> Iterator[ForkServerContext]:
     """
     context = multiprocessing.get_context("forkserver")
     with _lock:
-        main = sys.modules["__main__"]
+        main, chosen = sys.modules["__main__"], TUNABLES in os.environ
         sys.modules["__main__"] = ModuleType("__main__")
+        os.environ.setdefault(TUNABLES, ALLOCATOR)
         try:
             context.set_forkserver_preload(_WITH_TORCH if trainer in BUILT_IN else _LIGHT)
-            with _environment(TUNABLES, ALLOCATOR):
-                forkserver.ensure_running()
+            forkserver.ensure_running()
             yield context
         finally:
             sys.modules["__main__"] = main
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for a program that is started meanwhile, unless it is set."""
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        del os.environ[name]
+            if not chosen:
+                del os.environ[TUNABLES]
 
 
 def warm_up(trainer: str) -> None:

@@ -24,8 +24,12 @@ from sweep.training.contract import (
     TrialJob,
     TrialResult,
 )
-from sweep.training.image_cache.augmented_images import open_image_cache, read_packed
-from sweep.training.image_cache.cache import ImageCache
+from sweep.training.image_cache.augmented_images import (
+    AugmentedImages,
+    open_image_cache,
+    read_packed,
+    training_loader,
+)
 from sweep.training.process import heartbeat
 from sweep.training.ultralytics import checkpoint, state
 from sweep.training.ultralytics.effective_settings import effective_settings
@@ -117,6 +121,31 @@ class DetectionTraining(EpochLoop):
         read_packed(images, self._dataset)
         return images
 
+    def get_dataloader(
+        self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
+    ) -> Any:
+        """Load training images by (seed, epoch, index), validation images as Ultralytics does."""
+        if mode != "train":
+            return super().get_dataloader(dataset_path, batch_size, rank, mode)
+        dataset, args = self.build_dataset(dataset_path, mode, batch_size), self.args
+        cache = open_image_cache(
+            self.job.image_cache,
+            dataset,
+            args,
+            seed=args.seed,
+            fingerprint=self._dataset.fingerprint,
+        )
+        images = AugmentedImages(
+            dataset,
+            args,
+            seed=args.seed,
+            mosaic_closes_at=self.epochs - (args.close_mosaic or 0),
+            image_cache=cache,
+        )
+        return training_loader(
+            images, seed=args.seed, batch=batch_size, processes=args.workers, device=self.device
+        )
+
     def setup_model(self) -> Any:
         """Build or load the model, in the memory format of the job.
 
@@ -133,18 +162,6 @@ class DetectionTraining(EpochLoop):
         if self.job.memory_format == "channels_last":
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
         return batch
-
-    def open_image_cache(self, images: Any) -> ImageCache | None:
-        """Share augmented images with the other trainings of this host, where the job says so."""
-        if self.job.image_cache is None:
-            return None
-        return open_image_cache(
-            self.job.image_cache,
-            images,
-            self.args,
-            seed=self.args.seed,
-            fingerprint=self._dataset.fingerprint,
-        )
 
     def begin(self) -> None:
         """Keep what the optimizer really runs with; go on where an earlier attempt ended."""

@@ -16,6 +16,7 @@ def effective_settings(training: RunningTraining) -> Mapping[str, Scalar]:
     momentum = (
         {"beta1": betas[0], "beta2": betas[1]} if betas else {"momentum": weights["momentum"]}
     )
+    precision = "bf16" if training.args.amp == "bf16" else "fp16"
     return {
         "optimizer": type(training.optimizer).__name__,
         "lr0": weights["initial_lr"],
@@ -30,14 +31,8 @@ def effective_settings(training: RunningTraining) -> Mapping[str, Scalar]:
         "warmup_bias_lr": training.args.warmup_bias_lr,
         "close_mosaic": training.args.close_mosaic,
         "patience": training.args.patience,
-        "precision": _precision(training),
+        "precision": precision if training.amp else "fp32",
         "seed": training.args.seed,
         "threads": torch.get_num_threads(),
         "memory_format": training.job.memory_format,
     }
-
-
-def _precision(training: RunningTraining) -> str:
-    if not training.amp:
-        return "fp32"
-    return "bf16" if training.args.amp == "bf16" else "fp16"

@@ -11,8 +11,6 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import LOGGER
 from ultralytics.utils.torch_utils import autocast
 
-from sweep.training.image_cache.augmented_images import AugmentedImages, training_loader
-from sweep.training.image_cache.cache import ImageCache
 from sweep.training.image_cache.randomness import Purpose, reseed
 
 
@@ -30,10 +28,6 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
     last_step: int
     """Number of the batch after which the optimizer stepped last, over all epochs; -1 at first."""
 
-    def open_image_cache(self, images: Any) -> ImageCache | None:
-        """Return where to read and leave augmented images, or None."""
-        return None
-
     def begin(self) -> None:
         """Called once before the first epoch."""
 
@@ -46,29 +40,6 @@ class EpochLoop(DetectionTrainer):  # type: ignore[misc]
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """Build the model, without counting its operations for the log."""
         return super().get_model(cfg, weights, verbose=False)
-
-    def get_dataloader(
-        self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
-    ) -> Any:
-        """Load training images by (seed, epoch, index), validation images as Ultralytics does."""
-        if mode != "train":
-            return super().get_dataloader(dataset_path, batch_size, rank, mode)
-        close = self.args.close_mosaic
-        dataset = self.build_dataset(dataset_path, mode, batch_size)
-        images = AugmentedImages(
-            dataset,
-            self.args,
-            seed=self.args.seed,
-            mosaic_closes_at=self.epochs - close if close else self.epochs,
-            image_cache=self.open_image_cache(dataset),
-        )
-        return training_loader(
-            images,
-            seed=self.args.seed,
-            batch=batch_size,
-            processes=self.args.workers,
-            device=self.device,
-        )
 
     def _do_train(self) -> None:
         self._setup_train()
