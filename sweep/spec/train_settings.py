@@ -9,14 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from types import MappingProxyType
 
 import yaml
 
-from sweep.errors import InputError, nearest
+from sweep.errors import nearest
 from sweep.training.contract import Scalar
+from sweep.training.ultralytics.installed import package_folder
 
 OPTIMIZERS = ("SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 """Optimizers Ultralytics can build, as it spells them."""
@@ -217,10 +216,7 @@ def _check_number(name: str, value: int | float, allowed: _Range | None) -> None
 @cache
 def _read() -> Mapping[str, _Setting]:
     """Return the legal settings of the installed Ultralytics, without importing it."""
-    spec = find_spec("ultralytics")
-    if spec is None or spec.origin is None:
-        raise InputError("ultralytics is not installed: run `pip install ultralytics`")
-    folder = Path(spec.origin).parent / "cfg"
+    folder = package_folder() / "cfg"
     code = (folder / "__init__.py").read_text(encoding="utf-8")
     table = re.search(r"^CFG_FRACTION_KEYS = frozenset\((.+?)^\)", code, re.MULTILINE | re.DOTALL)
     fractions = dict.fromkeys(

@@ -3,12 +3,12 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from sweep.errors import InputError, SweepError, nearest
 from sweep.files.download import FetchError, Progress, Remote
 from sweep.files.lock import lock
+from sweep.training.ultralytics.installed import package_folder
 
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Release that Ultralytics takes weights from (ultralytics/utils/downloads.py)."""
@@ -102,10 +102,7 @@ def _checked(path: Path, expected_sha256: str | None) -> ResolvedModel:
 
 def _check_architecture(name: str) -> None:
     """Check that Ultralytics has `name`, as its `yaml_model_load` looks for it."""
-    spec = find_spec("ultralytics")
-    if spec is None or spec.origin is None:
-        raise InputError("ultralytics is not installed: run `pip install ultralytics`")
-    models = (Path(spec.origin).parent / "cfg" / "models").rglob("*.yaml")
+    models = (package_folder() / "cfg" / "models").rglob("*.yaml")
     known = {path.name for path in models}
     if name not in known and re.sub(r"(\d+)[nsblmx](.+)?$", r"\1\2", name) not in known:
         raise InputError(
