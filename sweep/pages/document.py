@@ -1,38 +1,53 @@
 """A page in one HTML file that opens without a network."""
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from string import Template
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import plotly.io
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from sweep.pages.markup import esc
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("sweep", ""),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+# A figure goes in as data; the page draws it when all is laid out, at its final width.
+_ENVIRONMENT.policies.update({"json.dumps_function": plotly.io.to_json, "json.dumps_kwargs": {}})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a page with an anchor."""
+
+    key: str
+    """Its anchor, and the name of its template."""
+    name: str
+    """What the bar at the top calls it."""
+    content: Mapping[str, Any]
+    """What its template shows, by the names it has there."""
 
 
 def document(
-    *,
-    kind: str,
-    title: str,
-    subtitle: str,
-    anchors: Iterable[tuple[str, str]],
-    sections: Sequence[str],
+    *, kind: str, title: str, subtitle: str, templates: str, sections: Iterable[Section]
 ) -> str:
     """Return the whole page.
 
     Args:
         kind: What the page is, for the browser's title: `sweep report`.
-        title: Plain text.
-        subtitle: Plain text.
-        anchors: Key of each section and what the bar at the top calls it.
-        sections: Made by `sweep.pages.markup.section`.
+        title: Plain text, as `kind` and `subtitle`.
+        subtitle: The line below the title.
+        templates: The folder of the sections' templates, below `sweep/`.
+        sections: From the top.
     """
-    here = Path(__file__).parent
-    return Template((here / "page.html").read_text(encoding="utf-8")).substitute(
-        kind=esc(kind),
-        title=esc(title),
-        subtitle=esc(subtitle),
-        css=(here / "page.css").read_text(encoding="utf-8"),
-        plotly=get_plotlyjs(),
-        anchors="\n".join(f'<a href="#{key}">{esc(name)}</a>' for key, name in anchors),
-        sections="\n".join(sections),
+    parts = []
+    for section in sections:
+        template = _ENVIRONMENT.get_template(f"{templates}/{section.key}.html")
+        parts.append((section, Markup(template.render(section.content))))
+    return _ENVIRONMENT.get_template("pages/templates/page.html").render(
+        kind=kind, title=title, subtitle=subtitle, plotly=get_plotlyjs(), parts=parts
     )

@@ -1,10 +1,12 @@
 """The report as one HTML file that opens without a network."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from storage.snapshot.records import SweepRecord
 from sweep.files.atomic_write import write_file
-from sweep.pages.document import document
+from sweep.pages.document import Section, document
 from sweep.paths import REPORT_PAGE
 from sweep.report.data import ReportData, read
 from sweep.report.sections.models import gallery_section, judgement_section, retrain_section
@@ -13,18 +15,18 @@ from sweep.report.sections.search import curve_section, heatmap_section, importa
 from sweep.report.tables import csv_tables, write
 
 TABLES = "tables"
-ANCHORS = {
-    "verdict": "Result",
-    "heatmaps": "Settings",
-    "curves": "Curves",
-    "importance": "Importance",
-    "retraining": "Retraining",
-    "test": "Test",
-    "gallery": "Pictures",
-    "trials": "Trials",
-    "provenance": "Provenance",
+SECTIONS: dict[str, tuple[str, Callable[[ReportData], dict[str, Any]]]] = {
+    "verdict": ("Result", verdict_section),
+    "heatmaps": ("Settings", heatmap_section),
+    "curves": ("Curves", curve_section),
+    "importance": ("Importance", importance_section),
+    "retraining": ("Retraining", retrain_section),
+    "test": ("Test", judgement_section),
+    "gallery": ("Pictures", gallery_section),
+    "trials": ("Trials", trial_section),
+    "provenance": ("Provenance", provenance_section),
 }
-"""Key of each section, and what the bar at the top calls it."""
+"""Anchor and template of each section, what the bar at the top calls it, and its content."""
 
 
 def build_report(sweep: SweepRecord, out: Path) -> Path:
@@ -42,23 +44,15 @@ def build_report(sweep: SweepRecord, out: Path) -> Path:
 
 def page(data: ReportData) -> str:
     """Return the whole page."""
-    sections = [
-        verdict_section(data),
-        heatmap_section(data),
-        curve_section(data),
-        importance_section(data),
-        retrain_section(data),
-        judgement_section(data),
-        gallery_section(data),
-        trial_section(data),
-        provenance_section(data),
-    ]
     return document(
         kind="sweep report",
         title=data.sweep.name,
         subtitle=_progress(data),
-        anchors=ANCHORS.items(),
-        sections=sections,
+        templates="report/templates",
+        sections=(
+            Section(key=key, name=name, content=content(data))
+            for key, (name, content) in SECTIONS.items()
+        ),
     )
 
 

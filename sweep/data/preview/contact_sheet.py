@@ -2,7 +2,6 @@
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from sweep.data.packing.drawing import DrawnImage
 from sweep.data.packing.folder import Plan
 from sweep.data.prepared import PreparedDataset, Split
 from sweep.pages import theme
-from sweep.pages.markup import columns, esc
 
 PICTURES = 24
 WIDTH_PX = 320
@@ -45,27 +43,17 @@ def choose(plan: Plan) -> list[Picture]:
     return [Picture(image=plan.images[index], split=plan.splits[index]) for index in sorted(chosen)]
 
 
-def contact_sheet(plan: Plan, dataset: PreparedDataset) -> str:
-    """Return the chosen images as HTML; their files have been written."""
-    return columns(
-        (
-            _figure(picture, dataset.images(picture.split), plan.clean.classes)
-            for picture in choose(plan)
-        ),
-        "small",
-    )
+def contact_sheet(plan: Plan, dataset: PreparedDataset) -> list[tuple[Picture, str, str]]:
+    """Return the chosen images, whose files have been written, with two texts each.
 
-
-def _figure(picture: Picture, folder: Path, classes: Sequence[str]) -> str:
-    image = picture.image
-    counts = Counter(classes[box.label] for box in image.boxes)
-    boxes = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    return (
-        f'<figure class="picture"><img alt="{esc(f"{image.file_name}: {boxes}")}" '
-        f'style="width: 100%; height: auto" src="{_data_uri(image, folder)}">'
-        f"<figcaption>{esc(f'{picture.split} {image.file_name}, from {image.source}: {boxes}')}"
-        "</figcaption></figure>"
-    )
+    These are its boxes in words, and the image with the boxes drawn as a data URI.
+    """
+    sheet = []
+    for picture in choose(plan):
+        counts = Counter(plan.clean.classes[box.label] for box in picture.image.boxes)
+        boxes = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+        sheet.append((picture, boxes, _data_uri(picture.image, dataset.images(picture.split))))
+    return sheet
 
 
 def _data_uri(image: DrawnImage, folder: Path) -> str:

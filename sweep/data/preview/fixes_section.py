@@ -1,11 +1,12 @@
 """The part of `preview.html` that lists what was mended and left out."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 from sweep.data.annotation_fixes import AnnotationFix, Corners, Reason
 from sweep.data.packing.folder import Plan
 from sweep.data.preview.report import similar_images
-from sweep.pages.markup import NOTHING, Cell, columns, number, section, table
+from sweep.pages.table import NOTHING, Cell, Table, number
 
 MAX_ROWS = 200
 """Of a table that names annotations or images; `report.json` has all."""
@@ -21,57 +22,45 @@ _MEANING = {
 }
 
 
-def mended_section(plan: Plan) -> str:
+def mended_section(plan: Plan) -> dict[str, Any]:
     """Return every annotation and image that was mended or left out, with why and how many."""
     mended = {reason: [m for m in plan.clean.mended if m.reason is reason] for reason in Reason}
-    kinds = table(
-        ["what", "annotations", "what became of them"],
-        [
-            [Cell(text=reason.value), number(len(found), 0), Cell(text=_MEANING[reason])]
+    kinds = Table(
+        head=["what", "annotations", "what became of them"],
+        rows=[
+            [reason.value, number(len(found), 0), _MEANING[reason]]
             for reason, found in mended.items()
         ],
         caption="Annotations that were mended or left out",
     )
-    lists = (_mendings(reason.value, found) for reason, found in mended.items() if found)
-    return section("mended", "Mended", kinds, *lists, columns(_image_lists(plan)))
-
-
-def _mendings(what: str, found: list[AnnotationFix]) -> str:
-    rows = [
-        [
-            Cell(text=mending.image),
-            Cell(text=NOTHING if mending.annotation is None else str(mending.annotation)),
-            Cell(text=_box(mending.before)),
-            Cell(text=_box(mending.after)),
-        ]
-        for mending in found[:MAX_ROWS]
-    ]
     head = ["image", "annotation", "before", "after"]
-    return table(head, rows, caption=first_rows(what, len(found)))
+    lists = [
+        first_rows(reason.value, head, [_row(fix) for fix in found])
+        for reason, found in mended.items()
+        if found
+    ]
+    left_out = [
+        (left.image.name, Cell(text=left.why, style="wide")) for left in plan.clean.source.left_out
+    ]
+    turned = [[image.source] for image in plan.images if image.turned]
+    alike = [[", ".join(names)] for names in similar_images(plan)]
+    images = (
+        first_rows("images left out", ["image", "why"], left_out),
+        first_rows("images turned as EXIF says", ["image"], turned),
+        first_rows("images that look alike", ["image"], alike),
+    )
+    return {"annotations": [kinds, *lists], "images": [table for table in images if table.rows]}
 
 
-def _image_lists(plan: Plan) -> Iterator[str]:
-    left_out = plan.clean.source.left_out
-    if left_out:
-        reasons = (
-            [Cell(text=left.image.name), Cell(text=left.why, style="wide")]
-            for left in left_out[:MAX_ROWS]
-        )
-        yield table(["image", "why"], reasons, caption=first_rows("images left out", len(left_out)))
-    lists = {
-        "images turned as EXIF says": [image.source for image in plan.images if image.turned],
-        "images that look alike": [", ".join(names) for names in similar_images(plan)],
-    }
-    for what, names in lists.items():
-        if names:
-            rows = ([Cell(text=name)] for name in names[:MAX_ROWS])
-            yield table(["image"], rows, caption=first_rows(what, len(names)))
+def _row(fix: AnnotationFix) -> list[str]:
+    known_as = NOTHING if fix.annotation is None else str(fix.annotation)
+    return [fix.image, known_as, _box(fix.before), _box(fix.after)]
 
 
-def first_rows(what: str, count: int) -> str:
-    """Return the caption of a table of the first `MAX_ROWS` of `count` rows."""
-    more = f", the first {MAX_ROWS}; report.json has all" if count > MAX_ROWS else ""
-    return f"{what}: {count}{more}"
+def first_rows(what: str, head: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> Table:
+    """Return a table of the first `MAX_ROWS` rows; its caption says how many there are."""
+    more = f", the first {MAX_ROWS}; report.json has all" if len(rows) > MAX_ROWS else ""
+    return Table(head=head, rows=rows[:MAX_ROWS], caption=f"{what}: {len(rows)}{more}")
 
 
 def _box(corners: Corners | None) -> str:

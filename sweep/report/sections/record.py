@@ -1,4 +1,4 @@
-"""The sections of the page that hold the record: the verdict, all trials, provenance."""
+"""What the page shows of the record: the verdict, all trials, provenance."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,30 +6,21 @@ from typing import Any
 
 import yaml
 
-from sweep.pages.markup import Cell, definitions, esc, number, paragraph, section, table
+from sweep.pages.table import Cell, Table, number
 from sweep.report.data import ReportData
 from sweep.report.sections.models import score_table
 from sweep.report.trials import MAP50, MAP50_95, Trial, setting, settings
 from sweep.report.verdict import verdict
 
 
-def verdict_section(data: ReportData) -> str:
+def verdict_section(data: ReportData) -> dict[str, Any]:
     """Return the head of the report."""
     found = verdict(data)
-    return section(
-        "verdict",
-        found.title,
-        paragraph(found.headline, "headline"),
-        paragraph(found.search),
-        paragraph(found.test),
-        score_table(found.scores, "Mean average precision on the test split")
-        if found.scores
-        else "",
-        *(paragraph(caveat, "note") for caveat in found.caveats),
-    )
+    scores = score_table(found.scores, "Mean average precision on the test split")
+    return {"verdict": found, "scores": scores}
 
 
-def trial_section(data: ReportData) -> str:
+def trial_section(data: ReportData) -> dict[str, Any]:
     """Return the table of all trials of all stages."""
     names = list(
         dict.fromkeys([*data.space, *(name for trial in data.trials for name in trial.params)])
@@ -39,25 +30,21 @@ def trial_section(data: ReportData) -> str:
         *(f"last {MAP50.title}", f"last {MAP50_95.title}", "best epoch", "epochs"),
         *("time (s)", "attempts", "worker", "ran with"),
     ]
-    return section(
-        "trials",
-        "All trials",
-        paragraph("Click a column's head to sort by it.", "note screen"),
-        table(
-            head,
-            (_row(trial, names) for trial in data.trials),
-            caption=f"All {len(data.trials)} trials; scores on the validation split",
-            sortable=True,
-        ),
+    table = Table(
+        head=head,
+        rows=[_row(trial, names) for trial in data.trials],
+        caption=f"All {len(data.trials)} trials; scores on the validation split",
+        sortable=True,
     )
+    return {"trials": table}
 
 
-def _row(trial: Trial, names: list[str]) -> list[Cell]:
+def _row(trial: Trial, names: list[str]) -> list[Cell | str]:
     slot, result = trial.slot, trial.result
     stage = trial.stage if slot.label is None else f"{trial.stage}, {slot.label}"
     return [
         Cell(text=trial.name, number=slot.trial_number, style="num"),
-        Cell(text=stage),
+        stage,
         *(_setting(trial.params, name) for name in names),
         Cell(text=trial.state.value, style=f"state {trial.state.value}"),
         Cell(text=trial.reason, style="wide" if trial.reason else ""),
@@ -69,21 +56,21 @@ def _row(trial: Trial, names: list[str]) -> list[Cell]:
         number(len(trial.epochs), 0),
         number(trial.seconds if trial.epochs or result else None, 0),
         number(slot.attempt, 0),
-        Cell(text=slot.worker or ""),
-        Cell(text=settings(result.get("effective", {}))),
+        slot.worker or "",
+        settings(result.get("effective", {})),
     ]
 
 
-def _setting(params: Mapping[str, Any], name: str) -> Cell:
+def _setting(params: Mapping[str, Any], name: str) -> Cell | str:
     if name not in params:
-        return Cell(text="")
+        return ""
     value = params[name]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Cell(text=setting(value), number=float(value), style="num")
-    return Cell(text=setting(value))
+    return setting(value)
 
 
-def provenance_section(data: ReportData) -> str:
+def provenance_section(data: ReportData) -> dict[str, Any]:
     """Return what the numbers rest on: dataset, settings, work done."""
     sweep = data.sweep
     pairs = [
@@ -106,12 +93,7 @@ def provenance_section(data: ReportData) -> str:
     if shared := _shared(data):
         pairs.append(("Augmented images", shared))
     written = yaml.safe_dump(dict(sweep.spec), sort_keys=False, allow_unicode=True)
-    return section(
-        "provenance",
-        "Provenance",
-        definitions(pairs),
-        f"<details open><summary>Sweep file</summary><pre>{esc(written)}</pre></details>",
-    )
+    return {"pairs": pairs, "spec": written}
 
 
 def _dataset_name(data: ReportData) -> str:
