@@ -125,8 +125,8 @@ def _draw(
         number=index + 1,
         file_name=f"{index + 1:06d}{suffix}",
         source=image.name,
-        width=placement.width,
-        height=placement.height,
+        width=placement.canvas[0],
+        height=placement.canvas[1],
         boxes=tuple(
             DrawnBox(
                 label=box.label, corners=placement.box(*box.corners), annotation=box.annotation
@@ -155,7 +155,7 @@ def _redrawn(picture: Picture, turn: int, placement: Placement) -> tuple[bytes, 
 
     The file is the source's own if no pixel changes.
     """
-    pixels = placement.draw(picture.decode(turn, (placement.drawn_width, placement.drawn_height)))
+    pixels = placement.draw(picture.decode(turn, placement.drawn))
     if placement.keeps_pixels and picture.orientation == 1 and picture.format in SUFFIXES:
         return picture.whole_file, SUFFIXES[picture.format], pixels
     return encode_jpeg(pixels), ".jpg", pixels

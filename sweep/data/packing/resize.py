@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from sweep.data.annotation_fixes import Corners
 from sweep.data.dataset_file import Resize
 from sweep.data.reading.picture import Pixels
 
@@ -14,19 +15,21 @@ PADDING_GREY = 114
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """An image drawn at a size and a place on a canvas. Edges map to edges, exactly."""
+    """An image drawn at a size and a place on a canvas. Edges map to edges, exactly.
 
-    source_width: int
-    """Pixels, of the upright image."""
-    source_height: int
-    drawn_width: int
-    drawn_height: int
-    left: int
-    """Padding, px."""
-    top: int
-    width: int
-    """Width of the canvas, px."""
-    height: int
+    All are pairs, what is horizontal first, px.
+    """
+
+    source: tuple[int, int]
+    """Size of the upright image."""
+    drawn: tuple[int, int]
+    """Size it is drawn at."""
+    canvas: tuple[int, int]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Left and top of what is drawn: the padding before it."""
+        return (self.canvas[0] - self.drawn[0]) // 2, (self.canvas[1] - self.drawn[1]) // 2
 
     @classmethod
     def of(cls, width: int, height: int, resize: Resize, size: int | None) -> "Placement":
@@ -38,45 +41,25 @@ class Placement:
             resize: How.
             size: Side of the canvas, px; not used if `resize` is `none`.
         """
+        source = width, height
         if resize == "none" or size is None:
-            drawn_width, drawn_height, canvas = width, height, (width, height)
-        elif resize == "stretch":
-            drawn_width, drawn_height, canvas = size, size, (size, size)
-        else:
-            scale = size / max(width, height)
-            drawn_width = max(1, round(width * scale))
-            drawn_height = max(1, round(height * scale))
-            canvas = (size, size)
-        return cls(
-            source_width=width,
-            source_height=height,
-            drawn_width=drawn_width,
-            drawn_height=drawn_height,
-            left=(canvas[0] - drawn_width) // 2,
-            top=(canvas[1] - drawn_height) // 2,
-            width=canvas[0],
-            height=canvas[1],
-        )
+            return cls(source=source, drawn=source, canvas=source)
+        canvas = drawn = size, size
+        if resize == "letterbox":
+            scale = size / max(source)
+            drawn = max(1, round(width * scale)), max(1, round(height * scale))
+        return cls(source=source, drawn=drawn, canvas=canvas)
 
     @property
     def keeps_pixels(self) -> bool:
         """Whether the canvas is the image as it is."""
-        return (
-            (self.source_width, self.source_height)
-            == (
-                self.drawn_width,
-                self.drawn_height,
-            )
-            == (self.width, self.height)
-        )
+        return self.source == self.drawn == self.canvas
 
-    def box(
-        self, x: float, y: float, width: float, height: float
-    ) -> tuple[float, float, float, float]:
+    def box(self, x: float, y: float, width: float, height: float) -> Corners:
         """Return a box's left, top, width and height on the canvas, px."""
-        across = self.drawn_width / self.source_width
-        down = self.drawn_height / self.source_height
-        return self.left + x * across, self.top + y * down, width * across, height * down
+        across, down = self.drawn[0] / self.source[0], self.drawn[1] / self.source[1]
+        left, top = self.corner
+        return left + x * across, top + y * down, width * across, height * down
 
     def draw(self, pixels: Pixels) -> Pixels:
         """Return the canvas with the image on it: shape (height, width, 3).
@@ -86,17 +69,16 @@ class Placement:
         """
         height, width = pixels.shape[:2]
         # Averaging is only defined where both sides shrink; what grows is interpolated after.
-        shrunk = (min(width, self.drawn_width), min(height, self.drawn_height))
+        shrunk = (min(width, self.drawn[0]), min(height, self.drawn[1]))
         if shrunk != (width, height):
             pixels = cv2.resize(pixels, shrunk, interpolation=cv2.INTER_AREA)
-        if shrunk != (self.drawn_width, self.drawn_height):
-            drawn = (self.drawn_width, self.drawn_height)
-            pixels = cv2.resize(pixels, drawn, interpolation=cv2.INTER_LINEAR)
-        canvas: Pixels = np.full((self.height, self.width, 3), PADDING_GREY, np.uint8)
+        if shrunk != self.drawn:
+            pixels = cv2.resize(pixels, self.drawn, interpolation=cv2.INTER_LINEAR)
+        canvas: Pixels = np.full((*self.canvas[::-1], 3), PADDING_GREY, np.uint8)
         self.inside(canvas)[:] = pixels
         return canvas
 
     def inside(self, canvas: Pixels) -> Pixels:
         """Return the part of a canvas that shows the image: a view without the padding."""
-        bottom, right = self.top + self.drawn_height, self.left + self.drawn_width
-        return canvas[self.top : bottom, self.left : right]
+        left, top = self.corner
+        return canvas[top : top + self.drawn[1], left : left + self.drawn[0]]

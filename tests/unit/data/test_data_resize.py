@@ -65,22 +65,21 @@ def test_boxes_follow_the_pixels_within_half_a_source_pixel(
 
     picture = Picture.parse(encoded(pixels, orientation))
     placement = Placement.of(width, height, resize, size)
-    at_least = (placement.drawn_width, placement.drawn_height)
-    drawn = placement.draw(picture.decode(picture.turn_for(width, height), at_least))
-    assert drawn.shape == (placement.height, placement.width, 3)
+    drawn = placement.draw(picture.decode(picture.turn_for(width, height), placement.drawn))
+    assert drawn.shape == (*placement.canvas[::-1], 3)
 
-    right = placement.left + placement.drawn_width
-    bottom = placement.top + placement.drawn_height
-    inner = (drawn[placement.top : bottom, placement.left : right, 1].astype(float) - 64) / 128
+    left, top = placement.corner
+    right, bottom = left + placement.drawn[0], top + placement.drawn[1]
+    inner = (drawn[top:bottom, left:right, 1].astype(float) - 64) / 128
     box_x, box_y, box_wide, box_high = placement.box(x, y, wide, high)
-    across, down = width / placement.drawn_width, height / placement.drawn_height
+    across, down = width / placement.drawn[0], height / placement.drawn[1]
     for (start, end), found_start, found_length, px in (
-        (edges(inner.sum(axis=0) / box_high), box_x - placement.left, box_wide, across),
-        (edges(inner.sum(axis=1) / box_wide), box_y - placement.top, box_high, down),
+        (edges(inner.sum(axis=0) / box_high), box_x - left, box_wide, across),
+        (edges(inner.sum(axis=1) / box_wide), box_y - top, box_high, down),
     ):
         assert start * px == pytest.approx(found_start * px, abs=0.5)
         assert end * px == pytest.approx((found_start + found_length) * px, abs=0.5)
-    back = (box_x - placement.left) * across, (box_y - placement.top) * down
+    back = (box_x - left) * across, (box_y - top) * down
     assert (*back, box_wide * across, box_high * down) == pytest.approx((x, y, wide, high))
 
 
@@ -93,17 +92,17 @@ def test_boxes_follow_the_pixels_within_half_a_source_pixel(
 def test_the_whole_image_maps_to_what_is_drawn(width: int, height: int, resize: Resize) -> None:
     placement = Placement.of(width, height, resize, 320)
     left, top, wide, high = placement.box(0, 0, width, height)
-    assert (left, top) == (placement.left, placement.top)
-    assert wide == pytest.approx(placement.drawn_width)
-    assert high == pytest.approx(placement.drawn_height)
+    assert (left, top) == placement.corner
+    assert wide == pytest.approx(placement.drawn[0])
+    assert high == pytest.approx(placement.drawn[1])
     assert left >= 0 and top >= 0
-    assert left + wide <= placement.width + 1e-9 and top + high <= placement.height + 1e-9
+    assert left + wide <= placement.canvas[0] + 1e-9 and top + high <= placement.canvas[1] + 1e-9
 
 
 def test_letterbox_pads_with_grey_on_both_sides() -> None:
     placement = Placement.of(200, 100, "letterbox", 100)
     drawn = placement.draw(np.full((100, 200, 3), 255, np.uint8))
-    assert (placement.left, placement.top) == (0, 25)
+    assert placement.corner == (0, 25)
     assert (drawn[:25] == PADDING_GREY).all() and (drawn[75:] == PADDING_GREY).all()
     assert (drawn[25:75] == 255).all()
 
