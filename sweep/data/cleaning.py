@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sweep.data.annotation_fixes import ROUNDING_PX, AnnotationFix, Corners, Reason
+from sweep.data.annotation_fixes import ROUNDING_PX, AnnotationFix, Reason
 from sweep.data.dataset_file import CocoSource, DatasetSpec, SyntheticSource, YoloSource
 from sweep.data.reading.coco import read_coco
 from sweep.data.reading.predefined_splits import predefined_splits
-from sweep.data.reading.source import Source, SourceBox, SourceImage
+from sweep.data.reading.source import AnnotatedBox, Source, SourceBox, SourceImage
 from sweep.data.reading.synthetic import draw_shapes
 from sweep.data.reading.yolo import read_yolo
 from sweep.errors import InputError, nearest
@@ -18,24 +18,11 @@ MIN_SIDE_PX = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Box:
+class Box(AnnotatedBox):
     """One box that lies in its image."""
 
     label: int
     """Index into `CleanDataset.classes`."""
-    x: float
-    """Left edge, px of the source image."""
-    y: float
-    """Top edge, px of the source image."""
-    width: float
-    height: float
-    annotation: int | None = field(default=None, compare=False)
-    """Its id in a COCO file, its line in a YOLO label file."""
-
-    @property
-    def corners(self) -> Corners:
-        """Left, top, width and height, px."""
-        return self.x, self.y, self.width, self.height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,15 +116,7 @@ def _clean(
     seen: set[Box] = set()
 
     def note(found: SourceBox, reason: Reason, box: Box | None = None) -> None:
-        mended.append(
-            AnnotationFix(
-                reason=reason,
-                image=image.name,
-                annotation=found.annotation,
-                before=found.corners,
-                after=None if box is None else box.corners,
-            )
-        )
+        mended.append(found.fix(reason, image.name, box))
 
     for found in image.boxes:
         if found.category not in labels:

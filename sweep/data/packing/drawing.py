@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.data.annotation_fixes import Corners
-from sweep.data.cleaning import CleanDataset
+from sweep.data.cleaning import Box, CleanDataset
 from sweep.data.dataset_file import DatasetSpec
 from sweep.data.packing.digests import digest_of
 from sweep.data.packing.resize import Placement
@@ -25,17 +24,6 @@ from sweep.files.atomic_write import write_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnBox:
-    """One box of a prepared image."""
-
-    label: int
-    corners: Corners
-    """Left, top, width and height; px of the prepared image."""
-    annotation: int | None
-    """Its id in a COCO file, its line in a YOLO label file."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class DrawnImage:
     """One image as prepared."""
 
@@ -47,15 +35,11 @@ class DrawnImage:
     width: int
     """Pixels."""
     height: int
-    boxes: tuple[DrawnBox, ...]
+    boxes: tuple[Box, ...]
+    """In pixels of the prepared image."""
     turned: bool
     """Whether its pixels were turned as EXIF says."""
     look: Look
-
-    @property
-    def stem(self) -> str:
-        """Name of its files, without suffix."""
-        return f"{self.number:06d}"
 
 
 def draw_images(
@@ -127,12 +111,7 @@ def _draw(
         source=image.name,
         width=placement.canvas[0],
         height=placement.canvas[1],
-        boxes=tuple(
-            DrawnBox(
-                label=box.label, corners=placement.box(*box.corners), annotation=box.annotation
-            )
-            for box in clean.boxes[index]
-        ),
+        boxes=tuple(box.at(placement.box(*box.corners)) for box in clean.boxes[index]),
         turned=turn != 1,
         look=look_of(placement.inside(pixels)),
     )

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from sweep.data.cleaning import CleanDataset
+from sweep.data.cleaning import Box, CleanDataset
 from sweep.data.dataset_file import DatasetSpec
-from sweep.data.packing.drawing import DrawnBox, DrawnImage
+from sweep.data.packing.drawing import DrawnImage
 from sweep.data.packing.packed import pack
 from sweep.data.prepared import SPLITS, PreparedDataset, Split
 from sweep.files.atomic_write import write_file, write_json
@@ -69,28 +69,23 @@ def write_folder(plan: Plan, drawn: Path, dataset: PreparedDataset) -> None:
         for image in plan.of(split):
             (drawn / image.file_name).rename(images / image.file_name)
         with ThreadPoolExecutor() as pool:  # they wait for the disk, not for the processor
-            for _ in pool.map(partial(_write_labels, labels), plan.of(split)):
-                pass
+            list(pool.map(partial(_write_labels, labels), plan.of(split)))
         write_json(annotations, _coco(plan, plan.of(split)))
     write_file(dataset.data_yaml, _data_yaml(plan).encode())
     shapes = {(image.height, image.width) for image in plan.images}
     if len(shapes) == 1:
-        _pack(plan, dataset, *shapes)
-
-
-def _pack(plan: Plan, dataset: PreparedDataset, shape: tuple[int, int]) -> None:
-    for split in SPLITS:
-        names = [image.file_name for image in plan.of(split)]
-        dataset.packed(split).parent.mkdir(exist_ok=True)
-        pack(dataset.images(split), names, dataset.packed(split), shape)
+        for split in SPLITS:
+            names = [image.file_name for image in plan.of(split)]
+            dataset.packed(split).parent.mkdir(exist_ok=True)
+            pack(dataset.images(split), names, dataset.packed(split), *shapes)
 
 
 def _write_labels(folder: Path, image: DrawnImage) -> None:
     rows = "".join(_label(box, image.width, image.height) for box in image.boxes)
-    write_file(folder / f"{image.stem}.txt", rows.encode())
+    write_file((folder / image.file_name).with_suffix(".txt"), rows.encode())
 
 
-def _label(box: DrawnBox, wide: int, high: int) -> str:
+def _label(box: Box, wide: int, high: int) -> str:
     x, y, width, height = box.corners
     return (
         f"{box.label} {(x + width / 2) / wide:.6f} {(y + height / 2) / high:.6f} "

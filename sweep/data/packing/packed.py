@@ -94,8 +94,7 @@ def pack(images: Path, names: Sequence[str], array: Path, shape: tuple[int, int]
             _write_at(descriptor, pixels.tobytes(), start + index * image_bytes)
 
         with ThreadPoolExecutor() as pool:
-            for _ in pool.map(write, range(len(names))):
-                pass
+            list(pool.map(write, range(len(names))))
     write_file(array.with_suffix(".txt"), "".join(f"{name}\n" for name in names).encode())
 
 

@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from operator import sub
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -58,12 +57,12 @@ def read_coco(
             raise entry.error("category_id", f"found {category_id}; no category has this id")
         box, image = _box(entry, categories[category_id]), records[image_id]
         if box.annotation in annotation_ids:
-            mended.append(_mending(Reason.REPEATED_ID, image, box, box))
+            mended.append(box.fix(Reason.REPEATED_ID, image.text("file_name"), box))
         annotation_ids.add(entry.integer("id"))
         if around:
             written, box = box, _box_around(entry, box, image)
             if max(map(abs, map(sub, written.corners, box.corners))) > ROUNDING_PX:
-                mended.append(_mending(Reason.RECOMPUTED, image, written, box))
+                mended.append(written.fix(Reason.RECOMPUTED, image.text("file_name"), box))
         boxes[image_id].append(box)
     return Source(
         images=tuple(
@@ -80,16 +79,6 @@ def read_coco(
         ),
         classes=tuple(dict.fromkeys(categories.values())),
         mended=tuple(mended),
-    )
-
-
-def _mending(reason: Reason, image: "_Entry", before: SourceBox, after: SourceBox) -> AnnotationFix:
-    return AnnotationFix(
-        reason=reason,
-        image=image.text("file_name"),
-        annotation=before.annotation,
-        before=before.corners,
-        after=after.corners,
     )
 
 
@@ -195,10 +184,7 @@ def _box_around(entry: _Entry, box: SourceBox, image: _Entry) -> SourceBox:
     except ValueError as error:
         shown = _shown(entry.value["segmentation"])
         raise entry.error("segmentation", f"found {shown}; {error}") from error
-    if around is None:
-        return box
-    x, y, width, height = around
-    return replace(box, x=x, y=y, width=width, height=height)
+    return box if around is None else box.at(around)
 
 
 def _inside(folder: Path, entry: _Entry) -> Path:

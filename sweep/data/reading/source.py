@@ -1,34 +1,56 @@
 """What a dataset is before it is prepared: images with boxes, whatever format they came in."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
-from sweep.data.annotation_fixes import AnnotationFix, Corners
+from sweep.data.annotation_fixes import AnnotationFix, Corners, Reason
 from sweep.data.prepared import Split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SourceBox:
-    """One annotated box, as found: it may leave its image or have no area."""
+class AnnotatedBox:
+    """Where an annotation's box is."""
 
-    category: str
-    """Name of its class in the source."""
     x: float
     """Left edge in px of the image, from the image's left edge."""
     y: float
     """Top edge, px."""
     width: float
     height: float
-    crowd: bool = False
-    """Whether it marks a group rather than one object (COCO's `iscrowd`)."""
-    annotation: int | None = None
+    annotation: int | None = field(default=None, compare=False)
     """Its id in a COCO file, its line in a YOLO label file."""
 
     @property
     def corners(self) -> Corners:
         """Left, top, width and height, px."""
         return self.x, self.y, self.width, self.height
+
+    def at(self, corners: Corners) -> Self:
+        """Return the box at another place."""
+        x, y, width, height = corners
+        return replace(self, x=x, y=y, width=width, height=height)
+
+    def fix(self, reason: Reason, image: str, after: "AnnotatedBox | None") -> AnnotationFix:
+        """Return that this box of the image was replaced by another one, or left out."""
+        return AnnotationFix(
+            reason=reason,
+            image=image,
+            annotation=self.annotation,
+            before=self.corners,
+            after=None if after is None else after.corners,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceBox(AnnotatedBox):
+    """One annotated box, as found: it may leave its image or have no area."""
+
+    category: str
+    """Name of its class in the source."""
+    crowd: bool = False
+    """Whether it marks a group rather than one object (COCO's `iscrowd`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
