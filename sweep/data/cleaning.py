@@ -85,29 +85,24 @@ def _read(spec: DatasetSpec) -> Source:
 
 def _merge(spec: DatasetSpec, names: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return the classes and, for every source class that is kept, the index of its class."""
-    for name in spec.drop:
-        if name not in names:
-            raise InputError(f"{spec.file}: drop: no class {name!r}; {nearest(name, names)}")
-    if spec.classes is None:
-        kept = tuple(name for name in names if name not in spec.drop)
-        if not kept:
-            raise InputError(f"{spec.file}: drop: leaves no class; keep one")
-        return kept, {name: index for index, name in enumerate(kept)}
-    labels: dict[str, int] = {}
-    for index, (target, sources) in enumerate(spec.classes.items()):
-        for name in sources:
+    classes = spec.classes
+    if classes is None:
+        classes = {name: (name,) for name in names if name not in spec.drop}
+    listed = [("drop", spec.drop), *((f"classes.{name}", found) for name, found in classes.items())]
+    for field, found in listed:
+        for name in found:
             if name not in names:
-                raise InputError(
-                    f"{spec.file}: classes.{target}: no class {name!r}; {nearest(name, names)}"
-                )
-            labels[name] = index
+                raise InputError(f"{spec.file}: {field}: no class {name!r}; {nearest(name, names)}")
+    if not classes:
+        raise InputError(f"{spec.file}: drop: leaves no class; keep one")
+    labels = {name: index for index, found in enumerate(classes.values()) for name in found}
     if left := [name for name in names if name not in labels and name not in spec.drop]:
         raise InputError(
             f"{spec.file}: classes: {len(left)} source classes are in no class "
             f"({', '.join(left[:5])}{', …' if len(left) > 5 else ''}); add them, or list them "
             "under `drop`"
         )
-    return tuple(spec.classes), labels
+    return tuple(classes), labels
 
 
 def _clean(

@@ -1,6 +1,7 @@
 """COCO's segmentations -> the boxes around them. https://cocodataset.org/#format-data"""
 
 import math
+import re
 from itertools import chain
 from typing import Any
 
@@ -8,8 +9,9 @@ from pycocotools import mask
 
 from sweep.data.annotation_fixes import Corners
 
-_FIRST, _LAST, _CONTINUES = 48, 111, 0x20
-"""Compressed run lengths are digits of six bits, one of which says that the number goes on."""
+_COMPRESSED = re.compile("[0-o]*[0-O]")
+"""Run lengths as digits of six bits. A number goes on behind the upper half of them, P to o, and
+pycocotools would read on behind a text that breaks off there."""
 
 
 def box_around(segmentation: Any, width: int, height: int) -> Corners | None:
@@ -35,8 +37,7 @@ def box_around(segmentation: Any, width: int, height: int) -> Corners | None:
     numbers = list(chain.from_iterable(segmentation))
     if not all(map(is_finite, numbers)):
         raise ValueError("a polygon must hold finite numbers only")
-    across = list(chain.from_iterable(polygon[::2] for polygon in segmentation))
-    down = list(chain.from_iterable(polygon[1::2] for polygon in segmentation))
+    across, down = numbers[::2], numbers[1::2]
     left, top = float(min(across)), float(min(down))
     return left, top, max(across) - left, max(down) - top
 
@@ -51,19 +52,12 @@ def _around_runs(runs: dict[str, Any], width: int, height: int) -> Corners | Non
         if sum(counts) != width * height:
             raise ValueError(f"counts must sum to the image's {width * height} pixels")
         encoded = mask.frPyObjects(runs, height, width)
-    elif isinstance(counts, str) and _is_compressed(counts):
+    elif isinstance(counts, str) and _COMPRESSED.fullmatch(counts):
         encoded = {"size": [height, width], "counts": counts.encode("ascii")}
     else:
         raise ValueError("counts must be a list of run lengths, or such a list compressed")
     left, top, wide, high = map(float, mask.toBbox(encoded))
     return (left, top, wide, high) if wide and high else None
-
-
-def _is_compressed(counts: str) -> bool:
-    """Whether pycocotools can read the text: it would read on behind one that breaks off."""
-    digits = [ord(letter) - _FIRST for letter in counts]
-    legal = all(0 <= digit <= _LAST - _FIRST for digit in digits)
-    return bool(digits) and legal and not digits[-1] & _CONTINUES
 
 
 def is_finite(value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sweep.data.prepared import SPLITS, Split
 from sweep.data.reading.picture import PictureError, upright_size
-from sweep.data.reading.source import LeftOut, Source, SourceBox, SourceImage
+from sweep.data.reading.source import Source, SourceBox, SourceImage
 from sweep.errors import InputError
 from sweep.files.yaml import read_yaml
 
@@ -42,7 +42,9 @@ def read_yolo(data_yaml: Path, *, leave_out_damaged: bool = False) -> Source:
         raise InputError(f"{data_yaml}: kpt_shape: its labels hold keypoints; must be boxes only")
     if "validation" in tree:
         tree.setdefault("val", tree["validation"])  # Ultralytics knows both names
-    root = data_yaml.parent / _text(data_yaml, tree, "path", "")
+    if not isinstance(tree.get("path"), str | None):
+        raise InputError(f"{data_yaml}: path: found {tree['path']!r}; must be a text")
+    root = data_yaml.parent / (tree.get("path") or "")
     names = _names(data_yaml, tree)
     found = [split for split in SPLITS if tree.get(split)]
     if not found:
@@ -58,30 +60,31 @@ def read_yolo(data_yaml: Path, *, leave_out_damaged: bool = False) -> Source:
                 )
             files.setdefault(file, split)
     images: list[SourceImage] = []
-    left_out: list[LeftOut] = []
+    damaged: dict[str, str] = {}
     for file, split in files.items():
+        name = Path(os.path.relpath(file, root)).as_posix()
+        width = height = 1
         try:
-            size = upright_size(file)
+            width, height = upright_size(file)
         except PictureError as error:
             if not leave_out_damaged:
                 raise InputError(f"{file}: {error}, or set `damaged: leave out`") from error
-            left_out.append(LeftOut(image=_image(root, file, names, (1, 1), None), why=str(error)))
+            damaged[name] = str(error)
         except OSError as error:
             raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-        else:
-            images.append(_image(root, file, names, size, split if keeps_splits else None))
-    return Source(
-        images=tuple(images),
-        classes=tuple(dict.fromkeys(names.values())),
-        left_out=tuple(left_out),
-    )
-
-
-def _text(data_yaml: Path, tree: dict[str, Any], key: str, default: str) -> str:
-    found = tree.get(key)
-    if not isinstance(found, str | None):
-        raise InputError(f"{data_yaml}: {key}: found {found!r}; must be a text")
-    return found or default
+        images.append(
+            SourceImage(
+                name=name,
+                width=width,
+                height=height,
+                boxes=tuple(_boxes(_label_file(file), names, width, height)),
+                read=file.read_bytes,
+                path=file,
+                split=split if keeps_splits else None,
+            )
+        )
+    source = Source(images=tuple(images), classes=tuple(dict.fromkeys(names.values())))
+    return source.without(damaged)
 
 
 def _names(data_yaml: Path, tree: dict[str, Any]) -> dict[int, str]:
@@ -106,7 +109,9 @@ def _files(data_yaml: Path, root: Path, split: Split, places: Any) -> Iterator[P
         if not path.exists() and place.startswith("../"):
             path = root / place.removeprefix("../")  # as Ultralytics does for Roboflow's exports
         if path.is_dir():
-            files = sorted(filter(_is_image, _below(path)))
+            # As Ultralytics finds them: behind links, too, but none with a dot in front.
+            below = map(Path, glob(f"{escape(str(path))}/**/*.*", recursive=True))  # noqa: PTH207
+            files = sorted(file for file in below if file.suffix.lower() in IMAGE_SUFFIXES)
         elif path.is_file() and path.suffix == ".txt":
             lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
             files = [path.parent / line.strip() for line in lines if line.strip()]
@@ -117,38 +122,9 @@ def _files(data_yaml: Path, root: Path, split: Split, places: Any) -> Iterator[P
         yield from files
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield what Ultralytics finds: names behind links, too, but none with a dot in front."""
-    yield from map(Path, glob(f"{escape(str(folder))}/**/*.*", recursive=True))  # noqa: PTH207
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _image(
-    root: Path, file: Path, names: dict[int, str], size: tuple[int, int], split: Split | None
-) -> SourceImage:
-    width, height = size
-    return SourceImage(
-        name=Path(os.path.relpath(file, root)).as_posix(),
-        width=width,
-        height=height,
-        boxes=tuple(_boxes(_label_file(file), names, width, height)),
-        read=file.read_bytes,
-        path=file,
-        split=split,
-    )
-
-
 def _label_file(image: Path) -> Path:
     """Return the label file: `labels` for the last folder `images`, `.txt` for the suffix."""
-    parts = list(image.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
+    return Path("/labels/".join(str(image).rsplit("/images/", 1))).with_suffix(".txt")
 
 
 def _boxes(file: Path, names: dict[int, str], width: int, height: int) -> Iterator[SourceBox]:
