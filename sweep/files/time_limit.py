@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from types import TracebackType
+from contextvars import ContextVar
 from typing import Any, Self
 
 import requests.adapters
@@ -41,17 +41,12 @@ class TimeLimit:
     def __enter__(self) -> Self:
         self._until = time.monotonic() + self._limit_s
         self._timer.start()
-        _thread.limit = self
+        _current.set(self)
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._timer.cancel()
-        _thread.limit = None
+        _current.set(None)
         with self._lock:
             self._socket = None  # another file may be fetched through it next
 
@@ -75,28 +70,20 @@ class TimeLimit:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-class _Thread(threading.local):
-    limit: TimeLimit | None = None
-
-
-_thread = _Thread()
+_current: ContextVar[TimeLimit | None] = ContextVar("current", default=None)
+"""The limit of this thread."""
 
 
 class _Http(HTTPConnection):
     def getresponse(self) -> Any:
-        _apply(self.sock)
+        limit = _current.get()
+        if limit is not None and self.sock is not None:
+            limit.apply_to(self.sock)
         return super().getresponse()
 
 
-class _Https(HTTPSConnection):
-    def getresponse(self) -> Any:
-        _apply(self.sock)
-        return super().getresponse()
-
-
-def _apply(connected: socket.socket | None) -> None:
-    if _thread.limit is not None and connected is not None:
-        _thread.limit.apply_to(connected)
+class _Https(_Http, HTTPSConnection):
+    pass
 
 
 class _HttpPool(urllib3.HTTPConnectionPool):

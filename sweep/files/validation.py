@@ -65,7 +65,7 @@ class _Problem:
     def text(self) -> str:
         kind, found = self.details["type"], self.details["input"]
         if kind == "extra_forbidden":
-            return f"unknown key; {nearest(str(self.details['loc'][-1]), _keys(self.container))}"
+            return f"unknown key; {nearest(str(self.details['loc'][-1]), _fields(self.container))}"
         if kind == "missing":
             return "missing; add it"
         if kind in {"value_error", "assertion_error"}:
@@ -139,24 +139,19 @@ def _unwrapped(annotation: Any) -> tuple[Any, list[Any]]:
             return annotation, []
 
 
-def _tags(annotation: Any) -> list[str]:
-    return [extra.tag for extra in get_args(annotation)[1:] if isinstance(extra, Tag)]
-
-
 def _arm(arms: list[Any], label: str) -> Any:
     """Return the branch of a union that pydantic calls `label` in a location."""
 
     def names(arm: Any) -> Iterator[str]:
         plain = _unwrapped(arm)[0]
-        yield from _tags(arm)
+        yield from (extra.tag for extra in get_args(arm)[1:] if isinstance(extra, Tag))
         if origin := get_origin(plain):
             yield f"{getattr(origin, '__name__', origin)}["
         else:
             yield getattr(plain, "__name__", str(plain))
-        if isinstance(plain, type) and issubclass(plain, BaseModel):
-            for info in plain.model_fields.values():
-                if get_origin(info.annotation) is Literal:
-                    yield from map(str, get_args(info.annotation))
+        for kind in _fields(plain).values():
+            if get_origin(kind) is Literal:
+                yield from map(str, get_args(kind))
 
     for arm in arms:
         if any(
@@ -171,11 +166,8 @@ def _arm(arms: list[Any], label: str) -> Any:
 
 def _child(annotation: Any, step: int | str) -> Any:
     """Return the type of one key or element of a type."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for name, info in annotation.model_fields.items():
-            if step in {name, info.alias}:
-                return info.annotation
-        return Any
+    if fields := _fields(annotation):
+        return fields.get(str(step), Any)
     arguments = get_args(annotation)
     if isinstance(step, int) and get_origin(annotation) is tuple and Ellipsis not in arguments:
         return arguments[step] if step < len(arguments) else Any
@@ -184,10 +176,11 @@ def _child(annotation: Any, step: int | str) -> Any:
     return arguments[0] if isinstance(step, int) or len(arguments) == 1 else arguments[1]
 
 
-def _keys(annotation: Any) -> list[str]:
+def _fields(annotation: Any) -> dict[str, Any]:
+    """Return the types of a model's keys as the file has them; nothing if it is no model."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [info.alias or name for name, info in annotation.model_fields.items()]
-    return []
+        return {info.alias or key: info.annotation for key, info in annotation.model_fields.items()}
+    return {}
 
 
 def _shown(found: object) -> str:
