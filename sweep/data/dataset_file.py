@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -211,11 +212,9 @@ class DatasetSpec(_Section):
     @field_validator("classes")
     @classmethod
     def _classes(cls, classes: dict[str, tuple[str, ...]] | None) -> Any:
-        if classes is None:
-            return None
-        if not classes:
+        if classes == {}:
             raise ValueError("found no class; name one, or leave `classes` out to keep all")
-        for name, sources in classes.items():
+        for name, sources in (classes or {}).items():
             if not name.strip():
                 raise ValueError("found a class without a name; give it one")
             if not sources:
@@ -224,9 +223,7 @@ class DatasetSpec(_Section):
 
     @model_validator(mode="after")
     def _classes_fit(self) -> "DatasetSpec":
-        listed = Counter(self.drop)
-        for sources in (self.classes or {}).values():
-            listed.update(sources)
+        listed = Counter(chain(self.drop, *(self.classes or {}).values()))
         if twice := [name for name, count in listed.items() if count > 1]:
             raise ValueError(f"classes: source class {twice[0]!r} is listed twice; keep one")
         return self
@@ -244,10 +241,7 @@ class DatasetSpec(_Section):
 
     @model_validator(mode="after")
     def _split_fits(self) -> "DatasetSpec":
-        source = self.source
-        has_splits = isinstance(source, YoloSource) or (
-            isinstance(source, CocoSource) and source.splits is not None
-        )
+        has_splits = isinstance(self.source, YoloSource) or getattr(self.source, "splits", None)
         if self.split is None and not has_splits:
             raise ValueError(
                 "split: missing; add it, such as `split: {train: 0.7, val: 0.2, test: 0.1}`"

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
 
@@ -15,15 +15,12 @@ from sweep.data.packing.folder import Plan, write_folder
 from sweep.data.prepared import PreparedDataset
 from sweep.data.preview.page import preview
 from sweep.data.preview.report import report
-from sweep.data.reading.acquire import fetch_annotations, fetch_images
+from sweep.data.reading.acquire import Progress, fetch_annotations, fetch_images
 from sweep.data.splitting.assign import assign_splits, refuse_shared
 from sweep.data.splitting.similar import similar_groups
 from sweep.errors import InputError, SweepError
 from sweep.files.atomic_write import sync_folder, write_file, write_json
 from sweep.files.lock import lock
-
-Progress = Callable[[str, int, int | None], None]
-"""Told what is being done, how far it is, and how far it goes (None: not known, in bytes)."""
 
 _PARTIAL = ".partial"
 _LOCK = ".lock"

@@ -30,7 +30,7 @@ NOT_FETCHED = "not-fetched.json"
 _LOCK = ".fetch.lock"
 
 Progress = Callable[[str, int, int | None], None]
-"""Told what is being done, how far it is, and how far it goes (None: not known)."""
+"""Told what is being done, how far it is, and how far it goes (None: not known, in bytes)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,11 +94,6 @@ class Picture:
         return picture
 
     @property
-    def upright_size(self) -> tuple[int, int]:
-        """Width and height once turned as EXIF says, px."""
-        return _upright((self.width, self.height), self.orientation)
-
-    @property
     def whole_file(self) -> bytes:
         """The file without what phones append to a JPEG: Ultralytics would save it anew."""
         end = self.data.rfind(_JPEG_END) + 2 if self._is_jpeg else len(self.data)
@@ -117,9 +112,10 @@ class Picture:
         Raises:
             WrongSizeError: If neither has that size.
         """
-        if self.upright_size == (width, height):
+        stored = self.width, self.height
+        if _upright(stored, self.orientation) == (width, height):
             return self.orientation
-        if (self.width, self.height) == (width, height):
+        if stored == (width, height):
             return 1
         raise WrongSizeError(
             f"is {self.width}x{self.height} px with EXIF orientation {self.orientation}, "
@@ -177,8 +173,7 @@ def encode_jpeg(pixels: Pixels) -> bytes:
         *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
     ]
     _, data = cv2.imencode(".jpg", pixels, settings)
-    encoded: bytes = data.tobytes()
-    return encoded
+    return bytes(data)
 
 
 def upright_size(path: Path) -> tuple[int, int]:

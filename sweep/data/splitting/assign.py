@@ -1,7 +1,7 @@
 """Which split each image of a dataset goes to: drawn, or as the source has it."""
 
-from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 
 from sweep.data.cleaning import CleanDataset
 from sweep.data.dataset_file import DatasetSpec, SplitSpec
@@ -24,11 +24,9 @@ def assign_splits(spec: DatasetSpec, clean: CleanDataset, keys: Sequence[str]) -
             no splits where the dataset file gives none.
     """
     splits = _drawn(spec, clean, keys, spec.split) if spec.split else _given(spec, clean)
-    boxes = Counter[Split]()
-    for split, found in zip(splits, clean.boxes, strict=True):
-        boxes[split] += len(found)
+    with_boxes = set(compress(splits, clean.boxes))
     for split in SPLITS[:2]:
-        if not boxes[split]:
+        if split not in with_boxes:
             raise InputError(f"{spec.file}: {split}: none of its images has a box; annotate some")
     return splits
 

@@ -4,7 +4,7 @@ The perceptual hash is the usual one over the discrete cosine transform: C. Zaun
 and Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2.1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -69,17 +69,15 @@ def similar_groups(looks: Sequence[Look]) -> list[int]:
     return [group[first] for first in firsts]
 
 
-def _pairs(looks: Sequence[Look]) -> list[tuple[int, int]]:
-    """Return the pairs of places whose looks are alike, the smaller place first."""
+def _pairs(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of places whose looks are alike, the smaller place first."""
     hashes = np.array([look.bits for look in looks], np.uint64)
-    pairs: list[tuple[int, int]] = []
     for start in range(0, len(looks), _BLOCK):
         differing = np.bitwise_count(hashes[start : start + _BLOCK, None] ^ hashes[None, start:])
         for row, column in np.argwhere(differing <= MAX_BITS):
             one, other = start + int(row), start + int(column)
             if one < other and _grey(looks[one], looks[other]) <= MAX_GREY:
-                pairs.append((one, other))
-    return pairs
+                yield one, other
 
 
 def _grey(one: Look, other: Look) -> float:

@@ -9,8 +9,10 @@ on every machine and with every version of every library, and does not depend on
 """
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
+from itertools import chain
 
 from sweep.data.prepared import SPLITS, Split
 
@@ -38,17 +40,15 @@ def stratified_split(
     """
     shares = {split: Fraction(str(ratios[split])) for split in SPLITS if ratios[split] > 0}
     whole = sum(shares.values())
-    groups: dict[str, list[frozenset[int]]] = {}
+    groups: dict[str, list[frozenset[int]]] = defaultdict(list)
+    carriers: dict[int, set[str]] = defaultdict(set)  # class -> keys that are not assigned yet
+    totals = Counter[int]()
     for key, found in zip(keys, labels, strict=True):
-        groups.setdefault(key, []).append(frozenset(found) or frozenset({_NO_CLASS}))
-
-    carriers: dict[int, set[str]] = {}  # class -> keys that are not assigned yet
-    totals: dict[int, int] = {}
-    for key, members in groups.items():
-        for member in members:
-            for label in member:
-                carriers.setdefault(label, set()).add(key)
-                totals[label] = totals.get(label, 0) + 1
+        member = frozenset(found) or frozenset({_NO_CLASS})
+        groups[key].append(member)
+        totals.update(member)
+        for label in member:
+            carriers[label].add(key)
     lacking = {
         split: {label: total * share / whole for label, total in totals.items()}
         for split, share in shares.items()
@@ -65,10 +65,9 @@ def stratified_split(
             )
             assigned[key] = split
             room[split] -= len(groups[key])
-            for member in groups[key]:
-                for label in member:
-                    lacking[split][label] -= 1
-                    carriers[label].discard(key)
+            for label in chain.from_iterable(groups[key]):
+                lacking[split][label] -= 1
+                carriers[label].discard(key)
         carriers = {label: left for label, left in carriers.items() if left}
     return [assigned[key] for key in keys]
 
