@@ -137,13 +137,11 @@ def draw_classes(found: Comparison, metric: Metric) -> go.Figure:
         values = [getattr(score.pair(metric), label) for score in classes]
         if all(value is None for value in values):
             continue
-        drawing.add_trace(
-            go.Bar(
-                x=[score.name for score in classes],
-                y=values,
-                name=label,
-                marker={"color": colour},
-                hovertemplate=f"%{{x}}, {label}: %{{y:.3f}}<extra></extra>",
-            )
+        drawing.add_bar(
+            x=[score.name for score in classes],
+            y=values,
+            name=label,
+            marker={"color": colour},
+            hovertemplate=f"%{{x}}, {label}: %{{y:.3f}}<extra></extra>",
         )
     return drawing

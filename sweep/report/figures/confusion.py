@@ -51,24 +51,19 @@ def draw_confusion(found: Confusion, title: str) -> go.Figure:
         y=theme.places("predicted class", labels, range=[len(labels) - 0.5, -0.5]),
         height=150 + 36 * min(len(labels), ANNOTATED_UP_TO),
     )
-    drawing.add_trace(
-        go.Heatmap(
-            z=[list(row) for row in found.shares],
-            text=[
-                [
-                    f"{count} {true} taken for {label}"
-                    for true, count in zip(labels, row, strict=True)
-                ]
-                for label, row in zip(labels, found.counts, strict=True)
-            ],
-            hovertemplate="%{text}<br>%{z:.0%} of the column<extra></extra>",
-            zmin=0,
-            zmax=1,
-            colorscale=[list(stop) for stop in theme.SCALE],
-            showscale=False,
-            xgap=1,
-            ygap=1,
-        )
+    drawing.add_heatmap(
+        z=[list(row) for row in found.shares],
+        text=[
+            [f"{count} {true} taken for {label}" for true, count in zip(labels, row, strict=True)]
+            for label, row in zip(labels, found.counts, strict=True)
+        ],
+        hovertemplate="%{text}<br>%{z:.0%} of the column<extra></extra>",
+        zmin=0,
+        zmax=1,
+        colorscale=[list(stop) for stop in theme.SCALE],
+        showscale=False,
+        xgap=1,
+        ygap=1,
     )
     if len(labels) > ANNOTATED_UP_TO:
         return drawing
@@ -84,13 +79,3 @@ def draw_confusion(found: Confusion, title: str) -> go.Figure:
                     font={"size": 12, "color": "white" if dark else theme.INK},
                 )
     return drawing
-
-
-def _hover(found: Confusion) -> list[list[str]]:
-    return [
-        [
-            f"{count} {true} taken for {taken}"
-            for true, count in zip(found.labels, counts, strict=True)
-        ]
-        for taken, counts in zip(found.labels, found.counts, strict=True)
-    ]

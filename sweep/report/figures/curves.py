@@ -60,31 +60,27 @@ def draw_search_curves(curves: Sequence[Curve]) -> go.Figure:
     )
     groups = list(dict.fromkeys(sorted(curve.group for curve in curves)))
     for group in groups:  # one legend line a group, however many trials
-        drawing.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="lines",
-                name=group or "trial",
-                line={"color": theme.colour(groups.index(group)), "width": 2},
-            )
+        drawing.add_scatter(
+            x=[None],
+            y=[None],
+            mode="lines",
+            name=group or "trial",
+            line={"color": theme.colour(groups.index(group)), "width": 2},
         )
     for curve in curves:
-        drawing.add_trace(
-            go.Scatter(
-                x=list(curve.epochs),
-                y=list(curve.values),
-                mode="lines+markers" if curve.best or len(curve.epochs) == 1 else "lines",
-                name="best" if curve.best else curve.name,
-                text=[curve.name] * len(curve.epochs),
-                hovertemplate="%{text}<br>epoch %{x}: %{y:.3f}<extra></extra>",
-                showlegend=curve.best,
-                opacity=1.0 if curve.best else 0.45,
-                line={
-                    "color": theme.INK if curve.best else theme.colour(groups.index(curve.group)),
-                    "width": 3.5 if curve.best else 1.5,
-                },
-            )
+        drawing.add_scatter(
+            x=list(curve.epochs),
+            y=list(curve.values),
+            mode="lines+markers" if curve.best or len(curve.epochs) == 1 else "lines",
+            name="best" if curve.best else curve.name,
+            text=[curve.name] * len(curve.epochs),
+            hovertemplate="%{text}<br>epoch %{x}: %{y:.3f}<extra></extra>",
+            showlegend=curve.best,
+            opacity=1.0 if curve.best else 0.45,
+            line={
+                "color": theme.INK if curve.best else theme.colour(groups.index(curve.group)),
+                "width": 3.5 if curve.best else 1.5,
+            },
         )
     return drawing
 
@@ -166,20 +162,18 @@ def draw_panel(panel: Panel) -> go.Figure:
         height=270,
     )
     for curve in panel.curves:
-        drawing.add_trace(
-            go.Scatter(
-                x=list(curve.epochs),
-                # A logarithmic axis has no zero; a gap shows it.
-                y=[value if value > 0 or not panel.is_loss else None for value in curve.values],
-                mode="lines" if len(curve.epochs) > 1 else "markers",
-                name=curve.name,
-                hovertemplate=f"{curve.name}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
-                line={
-                    "color": theme.ACCENT if curve.best else theme.MUTED,
-                    "width": 2,
-                    "dash": "dot" if curve.name.endswith(", val") else "solid",
-                },
-            )
+        drawing.add_scatter(
+            x=list(curve.epochs),
+            # A logarithmic axis has no zero; a gap shows it.
+            y=[value if value > 0 or not panel.is_loss else None for value in curve.values],
+            mode="lines" if len(curve.epochs) > 1 else "markers",
+            name=curve.name,
+            hovertemplate=f"{curve.name}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+            line={
+                "color": theme.ACCENT if curve.best else theme.MUTED,
+                "width": 2,
+                "dash": "dot" if curve.name.endswith(", val") else "solid",
+            },
         )
     return drawing
 

@@ -178,19 +178,17 @@ def draw_heatmap(found: Heatmap, scale: Heatmaps) -> go.Figure:
         height=90 + 44 * len(rows),
     )
     span = scale.high - scale.low or 1.0
-    drawing.add_trace(
-        go.Heatmap(
-            z=[[cell.value for cell in line] for line in found.cells],
-            customdata=[[_hover(cell) for cell in line] for line in found.cells],
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=True,
-            zmin=scale.low,
-            zmax=scale.low + span,
-            colorscale=[list(stop) for stop in theme.SCALE],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-        )
+    drawing.add_heatmap(
+        z=[[cell.value for cell in line] for line in found.cells],
+        customdata=[[_hover(cell) for cell in line] for line in found.cells],
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=True,
+        zmin=scale.low,
+        zmax=scale.low + span,
+        colorscale=[list(stop) for stop in theme.SCALE],
+        showscale=False,
+        xgap=2,
+        ygap=2,
     )
     for y, line in enumerate(found.cells):
         for x, cell in enumerate(line):

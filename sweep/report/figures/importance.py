@@ -101,16 +101,14 @@ def draw_importance(found: Importance) -> go.Figure:
         y=theme.axis("", type="category", showgrid=False),
         height=130 + 34 * len(names),
     )
-    drawing.add_trace(
-        go.Bar(
-            x=values,
-            y=names,
-            orientation="h",
-            marker={"color": theme.ACCENT},
-            text=[f"{value:.0%}" for value in values],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
-        )
+    drawing.add_bar(
+        x=values,
+        y=names,
+        orientation="h",
+        marker={"color": theme.ACCENT},
+        text=[f"{value:.0%}" for value in values],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
     )
     return drawing

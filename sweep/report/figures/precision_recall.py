@@ -47,15 +47,12 @@ def draw_precision_recall(curves: tuple[ClassCurve, ...], title: str) -> go.Figu
     )
     for curve in curves:
         area = "" if curve.ap50 is None else f" {curve.ap50:.2f}"
-        drawing.add_trace(
-            go.Scatter(
-                x=[round(value, 4) for value in curve.recall],
-                y=[round(value, 4) for value in curve.precision],
-                mode="lines",
-                name=f"{curve.name}{area}",
-                line={"color": theme.colour(curve.index), "width": 2},
-                hovertemplate=f"{curve.name}<br>recall %{{x:.2f}}, precision %{{y:.2f}}"
-                "<extra></extra>",
-            )
+        drawing.add_scatter(
+            x=[round(value, 4) for value in curve.recall],
+            y=[round(value, 4) for value in curve.precision],
+            mode="lines",
+            name=f"{curve.name}{area}",
+            line={"color": theme.colour(curve.index), "width": 2},
+            hovertemplate=f"{curve.name}<br>recall %{{x:.2f}}, precision %{{y:.2f}}<extra></extra>",
         )
     return drawing

@@ -70,14 +70,12 @@ def draw_slice(found: Slice, metric: Metric) -> go.Figure:
         y=theme.axis(metric.title, rangemode="tozero"),
         height=280,
     )
-    drawing.add_trace(
-        go.Scatter(
-            x=list(found.values),
-            y=list(found.scores),
-            text=list(found.hover),
-            mode="markers",
-            marker={"color": theme.ACCENT, "size": 8, "opacity": 0.65},
-            hovertemplate="%{text}<br>%{y:.3f}<extra></extra>",
-        )
+    drawing.add_scatter(
+        x=list(found.values),
+        y=list(found.scores),
+        text=list(found.hover),
+        mode="markers",
+        marker={"color": theme.ACCENT, "size": 8, "opacity": 0.65},
+        hovertemplate="%{text}<br>%{y:.3f}<extra></extra>",
     )
     return drawing
