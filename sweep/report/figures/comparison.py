@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import plotly.graph_objects as go
 
 from sweep.evaluation.result import Evaluation
 from sweep.pages import theme
-from sweep.report.trials import MAP50, METRICS, Metric
+from sweep.report.trials import METRICS, Metric
 from sweep.stages.retrain import BASELINE, BEST
 
 ULTRALYTICS, COCO = "Ultralytics", "pycocotools"
@@ -17,8 +19,8 @@ ULTRALYTICS, COCO = "Ultralytics", "pycocotools"
 class Pair:
     """One number of both models; None where a model or the number is missing."""
 
-    baseline: float | None
-    best: float | None
+    baseline: float | None = None
+    best: float | None = None
 
     @property
     def difference(self) -> float | None:
@@ -46,10 +48,6 @@ class ClassScore:
     map50: Pair
     map50_95: Pair
 
-    def pair(self, metric: Metric) -> Pair:
-        """Return the class's pair for a metric."""
-        return self.map50 if metric is MAP50 else self.map50_95
-
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -63,30 +61,16 @@ class Comparison:
 
 def comparison(judged: Mapping[str, Evaluation]) -> Comparison | None:
     """Compare the evaluations labelled `baseline` and `best`; None where there is neither."""
-    baseline, best = judged.get(BASELINE), judged.get(BEST)
-    known = best or baseline
+    known = judged.get(BEST) or judged.get(BASELINE)
     if known is None:
         return None
     scores = [
-        Score(
-            name=metric.title,
-            judge=judge,
-            pair=Pair(
-                baseline=_overall(baseline, judge, metric), best=_overall(best, judge, metric)
-            ),
-        )
+        Score(name=metric.title, judge=judge, pair=_pair(judged, f"{field}.{metric.key}"))
         for metric in METRICS
-        for judge in (ULTRALYTICS, COCO)
+        for judge, field in ((ULTRALYTICS, "ultralytics"), (COCO, "coco"))
     ]
     scores += [
-        Score(
-            name=name,
-            judge=ULTRALYTICS,
-            pair=Pair(
-                baseline=None if baseline is None else getattr(baseline, name),
-                best=None if best is None else getattr(best, name),
-            ),
-        )
+        Score(name=name, judge=ULTRALYTICS, pair=_pair(judged, name))
         for name in ("precision", "recall")
     ]
     return Comparison(
@@ -97,28 +81,17 @@ def comparison(judged: Mapping[str, Evaluation]) -> Comparison | None:
             ClassScore(
                 name=scores_of.name,
                 boxes=scores_of.boxes,
-                map50=_class_pair(baseline, best, place, "ap50"),
-                map50_95=_class_pair(baseline, best, place, "ap"),
+                map50=_pair(parts, "ap50"),
+                map50_95=_pair(parts, "ap"),
             )
             for place, scores_of in enumerate(known.per_class)
+            for parts in [{label: found.per_class[place] for label, found in judged.items()}]
         ),
     )
 
 
-def _overall(evaluation: Evaluation | None, judge: str, metric: Metric) -> float | None:
-    if evaluation is None:
-        return None
-    scores = evaluation.ultralytics if judge == ULTRALYTICS else evaluation.coco
-    return float(getattr(scores, metric.key))
-
-
-def _class_pair(
-    baseline: Evaluation | None, best: Evaluation | None, place: int, field: str
-) -> Pair:
-    return Pair(
-        baseline=None if baseline is None else getattr(baseline.per_class[place], field),
-        best=None if best is None else getattr(best.per_class[place], field),
-    )
+def _pair(found: Mapping[str, Any], number: str) -> Pair:
+    return Pair(**{label: attrgetter(number)(part) for label, part in found.items()})
 
 
 def draw_classes(found: Comparison, metric: Metric) -> go.Figure:
@@ -134,7 +107,7 @@ def draw_classes(found: Comparison, metric: Metric) -> go.Figure:
         legend="above",
     )
     for label, colour in ((BASELINE, theme.MUTED), (BEST, theme.ACCENT)):
-        values = [getattr(score.pair(metric), label) for score in classes]
+        values = [getattr(getattr(score, metric.key), label) for score in classes]
         if all(value is None for value in values):
             continue
         drawing.add_bar(
