@@ -1,13 +1,13 @@
 """Learning curves: the search's trials over epochs, and baseline beside best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from storage.snapshot.records import EpochRecord
 from sweep.pages import theme
-from sweep.report.trials import MAP50_95, Trial, settings
+from sweep.report.trials import MAP50_95, METRICS, Trial, settings
 from sweep.stages.retrain import BASELINE
 
 
@@ -58,7 +58,7 @@ def draw_search_curves(curves: Sequence[Curve]) -> go.Figure:
         height=440,
         legend="above",
     )
-    groups = list(dict.fromkeys(sorted(curve.group for curve in curves)))
+    groups = sorted({curve.group for curve in curves})
     for group in groups:  # one legend line a group, however many trials
         drawing.add_scatter(
             x=[None],
@@ -91,52 +91,46 @@ def retrain_panels(trials: Sequence[Trial]) -> tuple[Panel, ...]:
     Training and validation loss of the same name share a panel. Panels without a value are
     left out.
     """
-    quantities = [("mAP50", "map50"), ("mAP50-95", "map50_95")]
-    quantities += [("precision", "precision"), ("recall", "recall")]
-    panels = [
-        Panel(
-            title=title,
-            is_loss=False,
-            curves=tuple(_curve(trial, key) for trial in trials if trial.epochs),
-        )
-        for title, key in quantities
-    ]
     losses = {
         name.partition("/")[2]: None
         for trial in trials
         for epoch in trial.epochs
         for name in epoch.report.get("losses", {})
     }
-    panels += [
-        Panel(
-            title=loss.replace("_", " "),
-            is_loss=True,
-            curves=tuple(
-                _curve(trial, f"{part}/{loss}", suffix)
-                for trial in trials
-                for part, suffix in (("train", ""), ("val", ", val"))
-                if trial.epochs
-            ),
-        )
+    quantities: list[tuple[str, bool, dict[str, str]]] = [
+        (metric.title, False, {metric.key: ""}) for metric in METRICS
+    ]
+    quantities += [(name, False, {name: ""}) for name in ("precision", "recall")]
+    quantities += [
+        (loss.replace("_", " "), True, {f"train/{loss}": "", f"val/{loss}": ", val"})
         for loss in losses
     ]
-    return tuple(
-        replace(panel, curves=kept)
-        for panel in panels
-        if (kept := tuple(curve for curve in panel.curves if curve.values))
-    )
-
-
-def _curve(trial: Trial, key: str, suffix: str = "") -> Curve:
-    points = [
-        (epoch.epoch, value) for epoch in trial.epochs if (value := _value(epoch, key)) is not None
+    panels = [
+        Panel(
+            title=title,
+            is_loss=is_loss,
+            curves=tuple(
+                curve
+                for trial in trials
+                for key, suffix in lines.items()
+                if (curve := _curve(trial, key, suffix)).values
+            ),
+        )
+        for title, is_loss, lines in quantities
     ]
+    return tuple(panel for panel in panels if panel.curves)
+
+
+def _curve(trial: Trial, key: str, suffix: str) -> Curve:
+    points = {
+        epoch.epoch: value for epoch in trial.epochs if (value := _value(epoch, key)) is not None
+    }
     label = str(trial.slot.label)
     return Curve(
         name=f"{label}{suffix}",
         group=label,
-        epochs=tuple(epoch for epoch, _ in points),
-        values=tuple(value for _, value in points),
+        epochs=tuple(points),
+        values=tuple(points.values()),
         best=label != BASELINE,
     )
 
