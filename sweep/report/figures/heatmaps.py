@@ -70,13 +70,13 @@ class Heatmaps:
     """All optimizers' maps of one metric, on one scale of colours."""
 
     metric: Metric
-    maps: tuple[Heatmap, ...]
-    low: float
-    high: float
+    maps: tuple[Heatmap, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
     """Lowest and highest score over all maps; both 0 where no trial completed."""
-    best_over: tuple[str, ...]
+    best_over: tuple[str, ...] = ()
     """Searched settings that a cell is the best over."""
-    missing: str
+    missing: str = ""
     """Why there are no maps; empty where there are."""
 
 
@@ -98,30 +98,25 @@ def heatmaps(
     if len(places) < 2:
         return Heatmaps(
             metric=metric,
-            maps=(),
-            low=0.0,
-            high=0.0,
-            best_over=(),
             missing="a heatmap needs two settings searched over listed values; "
             f"this sweep has {', '.join(places) or 'none'}",
         )
     row, column = places[:2]
+    rows, columns = _ordered(listed[row])[::-1], _ordered(listed[column])
+    optimizers = [(name, {OPTIMIZER: name}) for name in listed.get(OPTIMIZER, ())]
     maps = tuple(
         Heatmap(
             optimizer=None if optimizer is None else str(optimizer),
             row_name=row,
             column_name=column,
-            rows=_ordered(listed[row])[::-1],
-            columns=_ordered(listed[column]),
+            rows=rows,
+            columns=columns,
             cells=tuple(
-                tuple(
-                    _cell(trials, metric, {row: y, column: x, **_chosen(listed, optimizer)})
-                    for x in _ordered(listed[column])
-                )
-                for y in _ordered(listed[row])[::-1]
+                tuple(_cell(trials, metric, {row: y, column: x, **chosen}) for x in columns)
+                for y in rows
             ),
         )
-        for optimizer in listed.get(OPTIMIZER, (fixed_optimizer,))
+        for optimizer, chosen in optimizers or [(fixed_optimizer, {})]
     )
     values = [
         cell.value
@@ -136,12 +131,7 @@ def heatmaps(
         low=min(values, default=0.0),
         high=max(values, default=0.0),
         best_over=tuple(name for name in space if name not in (row, column, OPTIMIZER)),
-        missing="",
     )
-
-
-def _chosen(listed: Mapping[str, Any], optimizer: Any) -> dict[str, Any]:
-    return {OPTIMIZER: optimizer} if OPTIMIZER in listed else {}
 
 
 def _ordered(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -152,11 +142,7 @@ def _ordered(values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _cell(trials: Sequence[Trial], metric: Metric, at: Mapping[str, Any]) -> Cell:
-    here = [
-        trial
-        for trial in trials
-        if all(name in trial.params and trial.params[name] == value for name, value in at.items())
-    ]
+    here = [trial for trial in trials if at.items() <= trial.params.items()]
     scored = [(score, trial) for trial in here if (score := trial.score(metric)) is not None]
     if scored:
         value, trial = max(scored, key=lambda pair: pair[0])
