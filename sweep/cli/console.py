@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+_MEGABYTE = 2**20
+
 
 def new_console(*, stderr: bool = False) -> "Console":
     """Return where to print."""
@@ -16,10 +18,20 @@ def new_console(*, stderr: bool = False) -> "Console":
 
 
 def task_display(console: "Console") -> Callable[[str, int, int | None], None]:
-    """Return a function that shows how far a preparatory task is."""
-    from sweep.cli import live
+    """Return a function that shows how far a preparatory task is, a line every tenth of it.
 
-    return live.task_display(console)
+    Its arguments are what is done, how far it is, and how far it goes (None: not known, in bytes).
+    """
+    shown: dict[str, int] = {}
+
+    def show(task: str, finished: int, total: int | None) -> None:
+        tenth = finished * 10 // total if total else finished // (10 * _MEGABYTE)
+        if shown.get(task) != tenth:
+            shown[task] = tenth
+            amount = f"{finished} of {total}" if total else f"{finished / _MEGABYTE:.0f} MB"
+            console.print(f"{task}: {amount}", highlight=False)
+
+    return show
 
 
 def print_json(found: object) -> None:

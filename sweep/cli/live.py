@@ -1,8 +1,7 @@
 """Showing how far work is: a live table on a terminal, plain lines elsewhere."""
 
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
@@ -13,47 +12,33 @@ from sweep.api.status import time_left_s
 from sweep.cli import tables
 
 _NOT_STARTED = (SlotState.QUEUED, 0)
-_MEGABYTE = 2**20
 
 
-class ProgressDisplay:
-    """Shows each snapshot of a sweep it is given; a context manager."""
+@contextmanager
+def progress_display(console: Console) -> Iterator[Callable[[SweepSummary], None]]:
+    """Provide a function that shows each snapshot of a sweep it is given."""
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            yield lambda found: live.update(tables.as_table(found), refresh=True)
+    else:
+        yield _line_display(console)
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = (
-            Live(console=console, auto_refresh=False, transient=True)
-            if console.is_terminal
-            else None
-        )
-        self._seen: dict[int, tuple[SlotState, int]] | None = None
 
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
+def _line_display(console: Console) -> Callable[[SweepSummary], None]:
+    """Return a function that prints a line for each trial that changed since the last time."""
+    seen: dict[int, tuple[SlotState, int]] | None = None
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def show(self, found: SweepSummary) -> None:
-        """Show how far the sweep is now; as lines, only what changed since the last time."""
-        if self._live is not None:
-            self._live.update(tables.as_table(found), refresh=True)
-            return
-        first, self._seen = self._seen is None, self._seen or {}
+    def show(found: SweepSummary) -> None:
+        nonlocal seen
+        first, seen = seen is None, seen or {}
         for stage in found.stages:
             for slot in stage.moving:
                 now = (slot.state, slot.epochs_done)
-                if not first and now != self._seen.get(slot.id, _NOT_STARTED):
-                    self._console.print(_line(found, stage, slot), soft_wrap=True)
-                self._seen[slot.id] = now
+                if not first and now != seen.get(slot.id, _NOT_STARTED):
+                    console.print(_line(found, stage, slot), soft_wrap=True)
+                seen[slot.id] = now
+
+    return show
 
 
 def _line(found: SweepSummary, stage: StageSummary, slot: SlotRecord) -> str:
@@ -73,20 +58,3 @@ def _line(found: SweepSummary, stage: StageSummary, slot: SlotRecord) -> str:
     if left is not None and found.state is SweepState.ACTIVE:
         text += f"  (about {tables.duration(left)} left)"
     return text
-
-
-def task_display(console: Console) -> Callable[[str, int, int | None], None]:
-    """Return a function that shows how far a preparatory task is, a line every tenth of it.
-
-    Its arguments are what is done, how far it is, and how far it goes (None: not known, in bytes).
-    """
-    shown: dict[str, int] = {}
-
-    def show(task: str, finished: int, total: int | None) -> None:
-        tenth = finished * 10 // total if total else finished // (10 * _MEGABYTE)
-        if shown.get(task) != tenth:
-            shown[task] = tenth
-            amount = f"{finished} of {total}" if total else f"{finished / _MEGABYTE:.0f} MB"
-            console.print(f"{task}: {amount}", highlight=False)
-
-    return show

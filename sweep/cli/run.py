@@ -133,12 +133,12 @@ def _work(
     """Work on a sweep and show its progress meanwhile."""
     from storage.snapshot.reader import read_summary
     from sweep.api import running
-    from sweep.cli.live import ProgressDisplay
+    from sweep.cli.live import progress_display
 
     logs = running.worker_logs(database, name)
     console.print(f"{len(devices)} workers on {name}; logs in {logs}", soft_wrap=True)
     pass_on_signals = _listen()
-    with ProgressDisplay(console) as display:
+    with progress_display(console) as show:
         looked_s: float | None = None
 
         def tick() -> None:
@@ -147,7 +147,7 @@ def _work(
             with contextlib.suppress(DatabaseGone):  # the workers wait for it as well
                 found = read_summary(database.engine, name, since_s=looked_s)
                 looked_s = found.at_s
-                display.show(found)
+                show(found)
             database.rest()
 
         try:
