@@ -21,14 +21,8 @@ DARK_FROM = 0.93
 """Part of `SCALE` from where text on it is white."""
 # Okabe and Ito's palette for readers of every colour vision, yellow darkened for white paper.
 _PALETTE = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#b8a200",
-    "#56b4e9",
-    "#7a4ea3",
-    "#e69f00",
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7"),
+    *("#b8a200", "#56b4e9", "#7a4ea3", "#e69f00"),
 )
 
 
@@ -58,13 +52,8 @@ def places(title: str, labels: Sequence[str], **more: Any) -> dict[str, Any]:
     A category axis would drop places without a value, and take labels such as `0.1` for numbers.
     """
     more.setdefault("range", [-0.5, len(labels) - 0.5])
-    return axis(
-        title,
-        tickvals=list(range(len(labels))),
-        ticktext=list(labels),
-        showgrid=False,
-        **more,
-    )
+    ticks = list(range(len(labels)))
+    return axis(title, tickvals=ticks, ticktext=list(labels), showgrid=False, **more)
 
 
 def figure(

@@ -25,9 +25,9 @@ class Run:
     """A full-length training of the retrain stage."""
 
     trial: Trial
-    evaluation: Evaluation | None
+    evaluation: Evaluation | None = None
     """Its `predictions` lie beside it, wherever the run folder was moved."""
-    missing: str
+    missing: str = ""
     """Why there is no evaluation; empty where there is one."""
 
 
@@ -111,22 +111,20 @@ def _trials(stage: StageRecord | None) -> tuple[Trial, ...]:
 def _run(trial: Trial) -> Run:
     if trial.state is not SlotState.COMPLETE:
         why = f" ({trial.reason})" if trial.reason else ""
-        return Run(trial=trial, evaluation=None, missing=f"its training is {trial.state}{why}")
+        return Run(trial=trial, missing=f"its training is {trial.state}{why}")
     found: Any = trial.result.get("evaluation")
     if found is None:
-        return Run(trial=trial, evaluation=None, missing="its training wrote no evaluation")
+        return Run(trial=trial, missing="its training wrote no evaluation")
     path = Path(found)
     try:
-        evaluation = Evaluation.load(path).model_copy(
-            update={"predictions": path.parent / PREDICTIONS}
-        )
+        evaluation = Evaluation.load(path)
     except OSError as error:
         missing = f"{path.name} cannot be read here ({error.strerror})"
-        return Run(trial=trial, evaluation=None, missing=missing)
+        return Run(trial=trial, missing=missing)
     except ValidationError:
-        missing = f"{path.name} is not an evaluation of this version"
-        return Run(trial=trial, evaluation=None, missing=missing)
-    return Run(trial=trial, evaluation=evaluation, missing="")
+        return Run(trial=trial, missing=f"{path.name} is not an evaluation of this version")
+    moved = {"predictions": path.parent / PREDICTIONS}
+    return Run(trial=trial, evaluation=evaluation.model_copy(update=moved))
 
 
 def _dataset(path: Path | None) -> PreparedDataset | None:

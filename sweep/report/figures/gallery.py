@@ -43,29 +43,31 @@ class Picture:
 class Gallery:
     """The chosen images."""
 
-    classes: tuple[str, ...]
-    pictures: tuple[Picture, ...]
-    rule: str
+    classes: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    rule: str = ""
     """How they were chosen, for the reader."""
-    missing: str
+    missing: str = ""
     """Why there are none; empty where there are."""
 
 
 def gallery(data: ReportData) -> Gallery:
     """Choose the images where the models differ most, and some where they do as usual."""
     if data.retrain_stage is None:
-        return _without("this sweep retrains nothing")
+        return Gallery(missing="this sweep retrains nothing")
     for label in (BASELINE, BEST):
         if label not in data.judged:
             run = data.run(label)
             why = run.missing if run else "its training has not begun"
-            return _without(f"there are no boxes of {label}: {why}")
+            return Gallery(missing=f"there are no boxes of {label}: {why}")
     if data.dataset is None:
-        return _without("the prepared dataset cannot be read here")
+        return Gallery(missing="the prepared dataset cannot be read here")
     try:
         pictures = _pictures(data.dataset, data.judged)
     except OSError as error:
-        return _without(f"{Path(str(error.filename)).name} cannot be read here ({error.strerror})")
+        return Gallery(
+            missing=f"{Path(str(error.filename)).name} cannot be read here ({error.strerror})"
+        )
     return Gallery(
         classes=data.dataset.classes,
         pictures=choose(pictures),
@@ -73,7 +75,6 @@ def gallery(data: ReportData) -> Gallery:
         f"then {TYPICAL} whose mean F1 is nearest the median. F1 counts boxes of confidence "
         f"{CONFIDENCE} or more; right are those that overlap a truth of their class at IoU {IOU} "
         "or more.",
-        missing="",
     )
 
 
@@ -100,10 +101,6 @@ def choose(pictures: list[Picture]) -> tuple[Picture, ...]:
         *(replace(picture, why="the models differ") for picture in differing),
         *(replace(picture, why="typical") for picture in typical),
     )
-
-
-def _without(missing: str) -> Gallery:
-    return Gallery(classes=(), pictures=(), rule="", missing=missing)
 
 
 def _pictures(dataset: PreparedDataset, judged: Mapping[str, Evaluation]) -> list[Picture]:

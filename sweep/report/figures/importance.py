@@ -3,13 +3,13 @@
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 
 from sweep.pages import theme
 from sweep.report.trials import Metric, Trial
-from sweep.spec.space import Parameter
+from sweep.spec.space import Parameter, distributions
 
 FEWEST_TRIALS = 8
 """With fewer completed trials an estimate says nothing."""
@@ -25,9 +25,9 @@ class Importance:
     metric: Metric
     trials: int
     """Completed trials that the estimate rests on."""
-    shares: Mapping[str, float]
+    shares: Mapping[str, float] = field(default_factory=dict)
     """Sum 1, largest first; empty where there are none. Conditional settings have none."""
-    missing: str
+    missing: str = ""
     """Why there are none; empty where there are."""
 
 
@@ -41,18 +41,18 @@ def importance(
     scored = [(trial, score) for trial in trials if (score := trial.score(metric)) is not None]
     missing = _missing(len(scored), {score for _, score in scored}, space)
     if missing:
-        return Importance(metric=metric, trials=len(scored), shares={}, missing=missing)
+        return Importance(metric=metric, trials=len(scored), missing=missing)
 
     import optuna
 
-    distributions = {name: parameter.distribution() for name, parameter in space.items()}
+    known = distributions(space)
     with _quiet():
         study = optuna.create_study(direction="maximize")
         study.add_trials(
             [
                 optuna.trial.create_trial(
                     params=dict(trial.params),
-                    distributions={name: distributions[name] for name in trial.params},
+                    distributions={name: known[name] for name in trial.params},
                     value=score,
                 )
                 for trial, score in scored
@@ -62,7 +62,7 @@ def importance(
             study,
             evaluator=optuna.importance.FanovaImportanceEvaluator(seed=_SEED),
         )
-    return Importance(metric=metric, trials=len(scored), shares=shares, missing="")
+    return Importance(metric=metric, trials=len(scored), shares=shares)
 
 
 def _missing(trials: int, scores: set[float], space: Mapping[str, Parameter]) -> str:
