@@ -177,7 +177,6 @@ def results_of(record: SweepRecord) -> Results:
 
 def _trial(found: report.Trial) -> Trial:
     slot, result = found.slot, found.result
-    scores = ("map50", "map50_95", "precision", "recall", "best_epoch")
     checkpoint, evaluation = result.get("checkpoint"), result.get("evaluation")
     return Trial(
         stage=found.stage,
@@ -185,7 +184,7 @@ def _trial(found: report.Trial) -> Trial:
         label=slot.label,
         state=str(slot.state),
         params=found.params,
-        **{name: result.get(name) for name in (*scores, "last_map50", "last_map50_95")},
+        **{name: result.get(name) for name in report.SCORES},
         epochs=len(slot.epochs),
         seconds=found.seconds,
         attempts=slot.attempt,

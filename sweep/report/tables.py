@@ -10,9 +10,8 @@ from storage.snapshot.records import SweepRecord
 from sweep.files.atomic_write import write_file
 from sweep.report.data import ReportData, read
 from sweep.report.figures.heatmaps import OPTIMIZER, Heatmap, heatmaps
-from sweep.report.trials import METRICS, Trial
+from sweep.report.trials import METRICS, SCORES, Trial
 
-_LAST = ("last_map50", "last_map50_95")
 Table = list[list[Any]]
 """Rows of a table, the first one its header; None is an empty cell."""
 
@@ -67,12 +66,11 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     """Return one row for each trial of every stage, one column for each setting."""
     params = _names(trial.params for trial in trials)
     effective = _names(trial.result.get("effective", {}) for trial in trials)
-    scores = ("map50", "map50_95", "precision", "recall", "best_epoch", *_LAST)
     return [
         [
             *("stage", "trial", "label", "state"),
             *params,
-            *scores,
+            *SCORES,
             *("epochs", "seconds", "attempts", "worker", "failure", "message"),
             *(f"effective_{name}" for name in effective),
         ],
@@ -80,7 +78,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
             [
                 *(trial.stage, trial.slot.trial_number, trial.slot.label, trial.state.value),
                 *(trial.params.get(name) for name in params),
-                *(trial.result.get(name) for name in scores),
+                *(trial.result.get(name) for name in SCORES),
                 *(len(trial.epochs), round(trial.seconds, 3), trial.slot.attempt),
                 *(trial.slot.worker, trial.slot.failure_kind, trial.slot.message),
                 *(trial.result.get("effective", {}).get(name) for name in effective),

@@ -7,10 +7,9 @@ from typing import Any
 
 from sweep.data.dataset_file import CocoSource, DatasetSpec, SyntheticSource, YoloSource
 from sweep.data.summary import DatasetSummary, check
-from sweep.errors import InputError
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import STAGES
-from sweep.submission.submit import load
+from sweep.submission.submit import dataset_spec, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ def estimate(file: Path) -> Cost:
         InputError: If either is wrong.
     """
     spec = load(file)
-    dataset = _dataset(spec.dataset_file(file), file)
+    dataset = dataset_spec(spec, file)
     missing = None if dataset is None else _missing_source(dataset)
     return Cost(
         spec=spec,
@@ -89,14 +88,6 @@ def estimate(file: Path) -> Cost:
 def _present(model: str, file: Path) -> bool:
     name = Path(model)
     return name.suffix != ".pt" or name.is_file() or (file.parent / name).is_file()
-
-
-def _dataset(path: Path | None, file: Path) -> DatasetSpec | None:
-    if path is None:
-        return None
-    if not path.is_file():
-        raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
-    return DatasetSpec.load(path)
 
 
 def _missing_source(dataset: DatasetSpec) -> str | None:

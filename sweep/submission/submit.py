@@ -17,6 +17,7 @@ from sweep.stages.plan import ensure_study, planned_stages
 from sweep.training import registry
 
 if TYPE_CHECKING:  # a sweep that is done needs neither images nor weights
+    from sweep.data.dataset_file import DatasetSpec
     from sweep.data.prepared import PreparedDataset
     from sweep.training.ultralytics.pretrained import ResolvedModel
 
@@ -47,6 +48,22 @@ def load(file: Path) -> SweepSpec:
     except InputError as error:
         raise InputError(f"{file}: trainer: {error}") from error
     return spec
+
+
+def dataset_spec(spec: SweepSpec, file: Path) -> "DatasetSpec | None":
+    """Read the dataset file that a sweep file names; None where it names none.
+
+    Raises:
+        InputError: If it is not there, or anything in it is wrong.
+    """
+    from sweep.data.dataset_file import DatasetSpec
+
+    path = spec.dataset_file(file)
+    if path is None:
+        return None
+    if not path.exists():
+        raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
+    return DatasetSpec.load(path)
 
 
 def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> Submitted:
@@ -124,15 +141,10 @@ def _refuse_changes(file: Path, spec: SweepSpec, earlier: sweeps.Submission) -> 
 
 
 def _prepared(spec: SweepSpec, file: Path, progress: Progress) -> "PreparedDataset | None":
-    from sweep.data.dataset_file import DatasetSpec
     from sweep.data.prepare import prepare
 
-    path = spec.dataset_file(file)
-    if path is None:
-        return None
-    if not path.exists():
-        raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
-    return prepare(DatasetSpec.load(path), paths.PREPARED, progress=progress)
+    dataset = dataset_spec(spec, file)
+    return None if dataset is None else prepare(dataset, paths.PREPARED, progress=progress)
 
 
 def _resolved_model(
