@@ -83,16 +83,10 @@ def work(
     """
     log_folder = worker_logs(database, name)
     launcher = LAUNCHERS["local"]()
-    launcher.start(
-        devices,
-        WorkerOptions(
-            storage=database.url,
-            names=[name],
-            drain=True,
-            log_folder=log_folder,
-            log_level=log_level,
-        ),
+    options = WorkerOptions(
+        storage=database.url, names=[name], drain=True, log_folder=log_folder, log_level=log_level
     )
+    launcher.start(devices, options)
     database.rest()
     wait(launcher, on_tick)
     if launcher.failed:

@@ -100,11 +100,7 @@ def read_share(option: str) -> Device:
     Raises:
         ValueError: If it was written otherwise.
     """
-    kind, index, fraction = option.split(":")
-    if kind not in ("cpu", "cuda"):
-        raise ValueError(f"no device share: {option}")
-    return Device(
-        kind="cpu" if kind == "cpu" else "cuda",
-        index=int(index),
-        memory_fraction=float(fraction),
-    )
+    match option.split(":"):
+        case ["cpu" | "cuda" as kind, index, fraction]:
+            return Device(kind=kind, index=int(index), memory_fraction=float(fraction))
+    raise ValueError(f"no device share: {option}")

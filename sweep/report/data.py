@@ -67,6 +67,11 @@ class ReportData:
         """Return the retraining with this label: `baseline` or `best`."""
         return next((run for run in self.retrained if run.trial.slot.label == label), None)
 
+    def missing(self, label: str) -> str:
+        """Say why the retraining with this label has no evaluation; empty where it has one."""
+        run = self.run(label)
+        return run.missing if run else "its training has not begun"
+
 
 def read(sweep: SweepRecord) -> ReportData:
     """Read the files that `sweep` points to and put them beside it.

@@ -65,11 +65,7 @@ def _test(data: ReportData, compared: Comparison | None) -> str:
         return "This sweep retrains nothing, so nothing was judged on the test split."
     if not stage.slots:
         return "Baseline and best setting are retrained when the search is done."
-    gaps = [
-        f"{label}: {'its training has not begun' if run is None else run.missing}"
-        for label in (BASELINE, BEST)
-        if (run := data.run(label)) is None or run.evaluation is None
-    ]
+    gaps = [f"{label}: {why}" for label in (BASELINE, BEST) if (why := data.missing(label))]
     if gaps or compared is None:
         return "There is no comparison on the test split: " + "; ".join(gaps) + "."
     baseline = data.run(BASELINE)

@@ -56,9 +56,7 @@ def gallery(data: ReportData) -> Gallery:
     if data.retrain_stage is None:
         return Gallery(missing="this sweep retrains nothing")
     for label in (BASELINE, BEST):
-        if label not in data.judged:
-            run = data.run(label)
-            why = run.missing if run else "its training has not begun"
+        if why := data.missing(label):
             return Gallery(missing=f"there are no boxes of {label}: {why}")
     if data.dataset is None:
         return Gallery(missing="the prepared dataset cannot be read here")
@@ -91,9 +89,7 @@ def choose(pictures: list[Picture]) -> tuple[Picture, ...]:
     def mean(picture: Picture) -> float:
         return (picture.best_f1 + picture.baseline_f1) / 2
 
-    differing = [picture for picture in sorted(ordered, key=gap, reverse=True) if gap(picture) > 0][
-        :DIFFERING
-    ]
+    differing = sorted(filter(gap, ordered), key=gap, reverse=True)[:DIFFERING]
     rest = [picture for picture in ordered if picture not in differing]
     middle = median(map(mean, ordered)) if ordered else 0.0
     typical = sorted(rest, key=lambda picture: abs(mean(picture) - middle))[:TYPICAL]
