@@ -46,6 +46,7 @@ Fault = Literal["crash", "oom", "diverged", "data", "hang", "exit", "kill"]
 process with code 3, `kill` is SIGKILL."""
 
 _BEST_LR = {"SGD": 0.01, "Adam": 0.001, "AdamW": 0.002}
+_LOSSES = ("box_loss", "cls_loss", "dfl_loss")
 _CLASSES = {"easy": 1.1, "hard": 0.7}
 
 
@@ -103,9 +104,6 @@ def made_up_epoch(settings: Mapping[str, Scalar], *, seed: int, epoch: int) -> E
         lr={"lr/pg0": lr0 / epoch},
         seconds=_number(settings, "seconds_per_epoch", 0.0),
     )
-
-
-_LOSSES = ("box_loss", "cls_loss", "dfl_loss")
 
 
 def _strike(fault: Scalar) -> None:

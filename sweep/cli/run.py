@@ -77,29 +77,24 @@ def worker(
 
     devices = [read_share(share)] if share else choose_devices(device, per_gpu=per_gpu)
     database = open_database(storage, create=True)
-    for name in names or ():
+    names = names or []
+    for name in names:
         sweeps.get(database.engine, name)  # or the user is told that there is none
     if len(devices) == 1:
         start_logging(log_level, log_file)
-        _serve(database, devices[0], names or [], drain=drain)
+        _serve(database, devices[0], names, drain=drain)
         return
-    console = new_console()
-    console.print(f"{len(devices)} workers; logs in {paths.WORKER_LOGS}")
+    logs = paths.WORKER_LOGS
+    new_console().print(f"{len(devices)} workers; logs in {logs}")
     launcher = LAUNCHERS["local"]()
-    launcher.start(
-        devices,
-        WorkerOptions(
-            storage=storage,
-            names=names or [],
-            drain=drain,
-            log_folder=paths.WORKER_LOGS,
-            log_level=log_level,
-        ),
+    options = WorkerOptions(
+        storage=storage, names=names, drain=drain, log_folder=logs, log_level=log_level
     )
+    launcher.start(devices, options)
     with contextlib.suppress(KeyboardInterrupt):
         wait(launcher, _listen())
     if launcher.failed:
-        raise SweepError(f"a worker ended with an error; see {paths.WORKER_LOGS}")
+        raise SweepError(f"a worker ended with an error; see {logs}")
 
 
 @app.command()
