@@ -1,4 +1,4 @@
-"""The installed Ultralytics still has the private parts that we rely on (`patches.RELIED_ON`)."""
+"""The installed Ultralytics still has the private parts that we rely on: all are checked here."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -14,13 +14,16 @@ Check = Callable[..., str | None]
 """Returns what was found instead, or None; may ask for `training`."""
 
 CHECKS: dict[str, Check] = {}
+RELIED_ON: dict[str, str] = {}
+"""What is no public interface of Ultralytics, and who relies on it, below `sweep/`."""
 
 
-def check(what: str) -> Callable[[Check], Check]:
-    """Register the check of one item of `patches.RELIED_ON`."""
+def check(what: str, who: str) -> Callable[[Check], Check]:
+    """Register the check of something private, and who relies on it, below `sweep/`."""
 
     def register(function: Check) -> Check:
         CHECKS[what] = function
+        RELIED_ON[what] = who
         return function
 
     return register
@@ -53,17 +56,9 @@ def training(tiny: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) ->
         torch.set_num_threads(threads)
 
 
-def test_everything_relied_on_has_a_check() -> None:
-    from sweep.training.ultralytics.patches import RELIED_ON
-
-    assert set(CHECKS) == set(RELIED_ON)
-
-
 def changed(what: str, found: str) -> str:
     """Return the sentence for who raises the version of Ultralytics."""
     from ultralytics import __version__
-
-    from sweep.training.ultralytics.patches import RELIED_ON
 
     return f"Ultralytics {__version__} changed {what} (found: {found}); sweep/{RELIED_ON[what]}"
 
@@ -92,14 +87,14 @@ def first(*found: str | None) -> str | None:
     return next(filter(None, found), None)
 
 
-@check("check_font")
+@check("check_font", "training/ultralytics/patches.py replaces it: it downloads fonts")
 def _() -> str | None:
     from ultralytics.data import utils
 
     return lacks(utils.check_det_dataset, "    check_font(")
 
 
-@check("add_integration_callbacks")
+@check("add_integration_callbacks", "training/ultralytics/patches.py replaces it: it reports")
 def _() -> str | None:
     from ultralytics.engine.trainer import BaseTrainer, callbacks
 
@@ -109,7 +104,7 @@ def _() -> str | None:
     )
 
 
-@check("check_amp")
+@check("check_amp", "training/ultralytics/patches.py replaces it: it downloads weights")
 def _() -> str | None:
     from ultralytics.engine import trainer
 
@@ -119,7 +114,7 @@ def _() -> str | None:
     )
 
 
-@check("the GPUs that check_amp refuses")
+@check("the GPUs that check_amp refuses", "training/ultralytics/patches.py repeats them: _NO_AMP")
 def _() -> str | None:
     from ultralytics.utils.checks import check_amp
 
@@ -128,7 +123,7 @@ def _() -> str | None:
     return lacks(check_amp, _NO_AMP.pattern.partition("(")[2])
 
 
-@check("NUM_THREADS")
+@check("NUM_THREADS", "training/ultralytics/patches.py sets it: threads belong to the job")
 def _() -> str | None:
     from ultralytics.data import base, dataset
     from ultralytics.utils import torch_utils
@@ -141,7 +136,7 @@ def _() -> str | None:
     )
 
 
-@check("save_dataset_cache_file")
+@check("save_dataset_cache_file", "training/ultralytics/patches.py replaces it: trials race")
 def _() -> str | None:
     from ultralytics.data import dataset
 
@@ -151,7 +146,7 @@ def _() -> str | None:
     )
 
 
-@check("_do_train")
+@check("_do_train", "training/ultralytics/loop.py overrides it and repeats its steps")
 def _() -> str | None:
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -175,7 +170,7 @@ def _() -> str | None:
     )
 
 
-@check("_setup_train")
+@check("_setup_train", "training/ultralytics/loop.py calls it, running.py lists what it sets up")
 def _(training: Any) -> str | None:
     from sweep.training.ultralytics.running import RunningTraining
 
@@ -186,27 +181,27 @@ def _(training: Any) -> str | None:
     return misses(training, *sorted(listed | used))
 
 
-@check("_get_warmup_iterations")
+@check("_get_warmup_iterations", "training/ultralytics/loop.py calls it")
 def _(training: Any) -> str | None:
     found = training._get_warmup_iterations(10)
     return None if found == 30 else f"{found} instead of 30 batches in 3 epochs of 10"
 
 
-@check("_model_train")
+@check("_model_train", "training/ultralytics/loop.py calls it")
 def _(training: Any) -> str | None:
     training.model.eval()
     training._model_train()
     return None if training.model.training else "a model that is not in training mode"
 
 
-@check("_clear_memory")
+@check("_clear_memory", "training/ultralytics/loop.py calls it")
 def _() -> str | None:
     from ultralytics.models.yolo.detect import DetectionTrainer
 
     return takes_other(DetectionTrainer._clear_memory, "threshold")
 
 
-@check("what trainer methods take")
+@check("what trainer methods take", "training/ultralytics/loop.py and detection.py override them")
 def _() -> str | None:
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -231,7 +226,7 @@ def _() -> str | None:
     )
 
 
-@check("optimizer groups")
+@check("optimizer groups", "training/ultralytics/loop.py reads their keys")
 def _(training: Any) -> str | None:
     groups = {group.get("param_group"): set(group) for group in training.optimizer.param_groups}
     keys = {"lr", "initial_lr", "momentum", "weight_decay"}
@@ -240,7 +235,7 @@ def _(training: Any) -> str | None:
     return str(groups)
 
 
-@check("the model's loss")
+@check("the model's loss", "training/ultralytics/loop.py averages it, state.py restores it")
 def _(training: Any) -> str | None:
     training.model.train()
     _, items = training.model(training.preprocess_batch(next(iter(training.train_loader))))
@@ -249,7 +244,7 @@ def _(training: Any) -> str | None:
     return misses(training.model, "criterion", "init_criterion")
 
 
-@check("ModelEMA")
+@check("ModelEMA", "training/ultralytics/state.py saves its `updates`, weights.py its `ema`")
 def _(training: Any) -> str | None:
     before = getattr(training.ema, "updates", None)
     training.ema.update(training.model)
@@ -258,14 +253,14 @@ def _(training: Any) -> str | None:
     return misses(training.ema, "ema", "update_attr")
 
 
-@check("EarlyStopping")
+@check("EarlyStopping", "training/ultralytics/state.py saves what it remembers")
 def _(training: Any) -> str | None:
     remembered = {"best_fitness", "best_epoch", "possible_stop"}
     found = set(vars(training.stopper)) - {"patience"}
     return None if found == remembered else f"it remembers {', '.join(sorted(found))}"
 
 
-@check("signs of an out of memory")
+@check("signs of an out of memory", "training/ultralytics/trainer.py knows it by them")
 def _() -> str | None:
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -275,7 +270,7 @@ def _() -> str | None:
     return lacks(DetectionTrainer._do_train, *theirs)
 
 
-@check("strip_optimizer")
+@check("strip_optimizer", "training/ultralytics/weights.py writes what it would leave")
 def _() -> str | None:
     from ultralytics.utils.torch_utils import strip_optimizer
 
@@ -283,7 +278,7 @@ def _() -> str | None:
     return lacks(strip_optimizer, emptied, 'x["model"].half()', 'x["epoch"] = -1')
 
 
-@check("published weights")
+@check("published weights", "training/ultralytics/pretrained.py names and downloads them")
 def _() -> str | None:
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
@@ -295,7 +290,7 @@ def _() -> str | None:
     return None if ASSETS_URL.endswith(f"/{release}") else f"release {release}"
 
 
-@check("yaml_model_load")
+@check("yaml_model_load", "training/ultralytics/pretrained.py finds an architecture as it does")
 def _() -> str | None:
     from ultralytics.nn.tasks import yaml_model_load
 
@@ -303,7 +298,7 @@ def _() -> str | None:
     return None if found == {"yolov8n.yaml": "n", "yolo11x.yaml": "x"} else f"scales {found}"
 
 
-@check("YOLO_ variables")
+@check("YOLO_ variables", "training/process/server_setup.py sets them")
 def _() -> str | None:
     from ultralytics import utils
 
@@ -311,7 +306,11 @@ def _() -> str | None:
     return lacks(utils, *(f'"YOLO_{name}"' for name in names))
 
 
-@check("InfiniteDataLoader")
+@check(
+    "InfiniteDataLoader",
+    "training/image_cache/augmented_images.py counts on an iteration of the sampler for each "
+    "epoch, training/ultralytics/detection.py on `close`",
+)
 def _() -> str | None:
     from torch.utils.data import Sampler
     from ultralytics.data.build import InfiniteDataLoader
@@ -334,7 +333,11 @@ def _() -> str | None:
     return takes_other(loader.close)
 
 
-@check("YOLODataset")
+@check(
+    "YOLODataset",
+    "training/image_cache/augmented_images.py uses its parts, bounds `max_buffer_length` and "
+    "replaces `load_image`",
+)
 def _(training: Any) -> str | None:
     images = training.train_loader.dataset
     names = ("labels", "im_files", "ni", "imgsz", "channels", "cache", "rect", "max_buffer_length")
@@ -349,7 +352,7 @@ def _(training: Any) -> str | None:
     return takes_other(images.build_transforms, "hyp")
 
 
-@check('cache="ram"')
+@check('cache="ram"', "training/image_cache/augmented_images.py lets mosaic draw from all by it")
 def _() -> str | None:
     from types import SimpleNamespace
 
@@ -366,7 +369,7 @@ def _() -> str | None:
     return f"mosaic draws {drawn} with the images in memory, {buffered} with a buffer"
 
 
-@check("settings of augmentation")
+@check("settings of augmentation", "training/image_cache/augmentation.py names all of them")
 def _(training: Any) -> str | None:
     import re
 
@@ -383,7 +386,7 @@ def _(training: Any) -> str | None:
     return misses(training.args, *(name for name in AUGMENTATION if name != "augmentations"))
 
 
-@check("DetectionValidator")
+@check("DetectionValidator", "evaluation/inference.py loops over its parts")
 def _(training: Any) -> str | None:
     validator = training.validator
     names = ("training", "device", "stride", "names", "data", "dataloader", "jdict", "metrics")
@@ -405,7 +408,7 @@ def _(training: Any) -> str | None:
     )
 
 
-@check("AutoBackend")
+@check("AutoBackend", "evaluation/inference.py loads checkpoints by it")
 def _() -> str | None:
     from ultralytics.nn.autobackend import AutoBackend
 
@@ -414,7 +417,7 @@ def _() -> str | None:
     return f"it takes no {', '.join(sorted(absent))}" if absent else None
 
 
-@check("default.yaml and CFG_FRACTION_KEYS")
+@check("default.yaml and CFG_FRACTION_KEYS", "spec/train_settings.py parses their text")
 def _() -> str | None:
     from ultralytics.cfg import CFG_BOOL_KEYS, CFG_FRACTION_KEYS, CFG_INT_KEYS, get_cfg
 
