@@ -61,7 +61,16 @@ def connectable_engine(url: str, *, create: bool = True) -> Engine:
             f"--storage: {parsed.database} does not exist; "
             "name the database of your sweeps (or set SWEEP_STORAGE), or submit one first"
         )
-    return _connectable(parsed)
+    if is_sqlite(url):
+        engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+        _govern_sqlite(engine)
+        return engine
+    try:
+        return create_engine(driver_url(url), **POOL)
+    except ModuleNotFoundError as error:
+        raise DatabaseRefused(
+            f"--storage: PostgreSQL needs a driver ({error}); pip install 'detsweep[postgresql]'"
+        ) from error
 
 
 def is_missing(url: str) -> bool:
@@ -170,16 +179,3 @@ def _parse(url: str) -> URL:
                 "cannot be relied on; take a local folder, or PostgreSQL for several machines"
             )
     return parsed
-
-
-def _connectable(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-        _govern_sqlite(engine)
-        return engine
-    try:
-        return create_engine(driver_url(url.render_as_string(hide_password=False)), **POOL)
-    except ModuleNotFoundError as error:
-        raise DatabaseRefused(
-            f"--storage: PostgreSQL needs a driver ({error}); pip install 'detsweep[postgresql]'"
-        ) from error

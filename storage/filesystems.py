@@ -4,18 +4,7 @@ from pathlib import Path
 
 import psutil
 
-_NETWORK = (
-    "nfs",
-    "cifs",
-    "smb",
-    "afs",
-    "ceph",
-    "lustre",
-    "gfs2",
-    "gpfs",
-    "beegfs",
-    "glusterfs",
-)
+_NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gfs2", "gpfs", "beegfs", "glusterfs")
 _NETWORK_FUSE = ("sshfs", "s3fs", "rclone", "gcsfuse", "glusterfs", "ceph", "juicefs", "davfs")
 
 

@@ -2,10 +2,9 @@
 
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -37,15 +36,6 @@ class ProcessIdentity:
     def machine(self) -> str:
         """The running system the process ids of which can be told apart from here."""
         return f"{self.boot_id} {self.pid_namespace}"
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "ProcessIdentity":
-        """Read back what `to_json` made."""
-        return cls(**data)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
 
     def provably_dead(self) -> bool:
         """Whether the process ran here and is gone; False when that cannot be known."""

@@ -45,7 +45,8 @@ def _look(connection: Connection) -> Schema:
     # One query tells all names: with one for the version and one for the rest, another process
     # may make the tables in between, and they would look like somebody else's.
     names = set(inspect(connection).get_table_names())
-    found = _revision(connection) if VERSION_TABLE in names else None
+    version = text(f"SELECT version_num FROM {VERSION_TABLE}")
+    found = connection.scalar(version) if VERSION_TABLE in names else None
     if found is None:
         theirs = sorted(names & set(metadata.tables))
         if theirs:
@@ -101,11 +102,6 @@ def _newer(found: Schema) -> DatabaseRefused:
         f"--storage: the tables have revision {found.found}, made by a newer version of this "
         f"program than the one here, which knows {HEAD}; upgrade it"
     )
-
-
-def _revision(connection: Connection) -> str | None:
-    row = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).first()
-    return None if row is None else str(row.version_num)
 
 
 def _revisions() -> set[str]:

@@ -35,7 +35,7 @@ def claim(
         "state": SlotState.RUNNING,
         "attempt": slots.c.attempt + 1,
         "worker": worker,
-        "owner": owner.to_json(),
+        "owner": vars(owner),
         "owner_host": owner.machine,
         "lease_until": now_s() + LEASE_S,
     }

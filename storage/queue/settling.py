@@ -63,7 +63,7 @@ def unprojected(connection: Connection, names: Collection[str]) -> list[Settled]
     return [
         _settled(row)
         for row in rows
-        if row.owner is None or row.expired or ProcessIdentity.from_json(row.owner).provably_dead()
+        if row.owner is None or row.expired or ProcessIdentity(**row.owner).provably_dead()
     ]
 
 

@@ -4,17 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    bindparam,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, exists, func, insert, select, update
 
 from storage.engine import reading, writing
 from storage.queue.slots import any_slot
@@ -171,19 +161,6 @@ def _fill(connection: Connection, stage_id: int, new: Sequence[NewSlot]) -> None
     if not new:
         return
     connection.execute(
-        insert(slots).values(
-            stage_id=stage_id,
-            state=SlotState.QUEUED,
-            ordinal=bindparam("b_ordinal"),
-            label=bindparam("b_label"),
-            params=bindparam("b_params", type_=slots.c.params.type),
-        ),
-        [
-            {
-                "b_ordinal": ordinal,
-                "b_label": slot.label,
-                "b_params": None if slot.params is None else dict(slot.params),
-            }
-            for ordinal, slot in enumerate(new)
-        ],
+        insert(slots).values(stage_id=stage_id, state=SlotState.QUEUED),
+        [{"ordinal": ordinal, **vars(slot)} for ordinal, slot in enumerate(new)],
     )

@@ -60,7 +60,7 @@ class LeaseWatch:
         return next((row for row in running if self._gone(row)), None)
 
     def _gone(self, row: Row[Any]) -> bool:
-        if ProcessIdentity.from_json(row.owner).provably_dead():
+        if ProcessIdentity(**row.owner).provably_dead():
             return True
         return row.expired and self._clock() - self._expired_since[_lease(row)] >= self._grace_s
 

@@ -1,5 +1,7 @@
 """Pause, resume, cancel, priorities and retries, on every database."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
@@ -62,7 +64,7 @@ def test_a_failed_attempt_is_tried_again_while_retries_are_left(engine: Engine) 
 
 def test_slots_of_dead_workers_are_taken_before_queued_ones(engine: Engine) -> None:
     submit(engine, budget=2)
-    dead = type(ME)(**(ME.to_json() | {"pid": 2**22 + 1}))
+    dead = replace(ME, pid=2**22 + 1)
     claimed(Queue(engine), dead)
     lease = claimed(Queue(engine))
     assert (lease.slot.ordinal, lease.attempt, lease.lost) == (0, 2, 1)
