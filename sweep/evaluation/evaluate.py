@@ -1,9 +1,7 @@
 """Judge a checkpoint on a split, by Ultralytics and by pycocotools, in one pass."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -49,41 +47,13 @@ def evaluate(
     truth = json.loads(dataset.annotations(checked).read_text())
     out.mkdir(parents=True, exist_ok=True)
     inference = infer(
-        checkpoint,
-        dataset,
-        split=checked,
-        scratch=out,
-        imgsz=imgsz,
-        batch=batch,
-        device=device,
+        checkpoint, dataset, split=checked, scratch=out, imgsz=imgsz, batch=batch, device=device
     )
     predictions = out / paths.PREDICTIONS
     write_json(predictions, inference.predictions)
-    evaluation = summarize(
-        inference,
-        truth,
-        checkpoint=checkpoint,
-        classes=dataset.classes,
-        split=split,
-        predictions=predictions,
-    )
-    write_file(out / paths.EVALUATION, evaluation.model_dump_json(indent=1).encode())
-    return evaluation
-
-
-def summarize(
-    inference: Inference,
-    truth: Mapping[str, Any],
-    *,
-    checkpoint: Path,
-    classes: tuple[str, ...],
-    split: str,
-    predictions: Path,
-) -> Evaluation:
-    """Put together what both judges say about one pass; `truth` is the split's COCO file."""
-    metrics = inference.metrics
+    metrics, classes = inference.metrics, dataset.classes
     coco = coco_precision(truth, inference.predictions, len(classes))
-    return Evaluation(
+    evaluation = Evaluation(
         split=split,
         images=len(truth["images"]),
         checkpoint=checkpoint,
@@ -105,6 +75,8 @@ def summarize(
         ),
         predictions=predictions,
     )
+    write_file(out / paths.EVALUATION, evaluation.model_dump_json(indent=1).encode())
+    return evaluation
 
 
 def _per_class(
@@ -131,17 +103,13 @@ def _checked(dataset: PreparedDataset, split: str) -> Split:
     Raises:
         InputError: If not.
     """
-    for known in SPLITS:
-        if known != split:
-            continue
-        for what, count in (
-            ("image", dataset.images_per_split.get(known, 0)),
-            ("box", dataset.boxes_per_split.get(known, 0)),
-        ):
-            if not count:
-                raise InputError(
-                    f"{dataset.path}: the split '{split}' has no {what}, so no model can be "
-                    "judged on it; give it a larger part under `split:` and prepare again"
-                )
-        return known
-    raise InputError(f"{dataset.path}: no split '{split}': {nearest(split, SPLITS)}")
+    checked = next((known for known in SPLITS if known == split), None)
+    if checked is None:
+        raise InputError(f"{dataset.path}: no split '{split}': {nearest(split, SPLITS)}")
+    for what, count in (("image", dataset.images_per_split), ("box", dataset.boxes_per_split)):
+        if not count.get(checked):
+            raise InputError(
+                f"{dataset.path}: the split '{split}' has no {what}, so no model can be "
+                "judged on it; give it a larger part under `split:` and prepare again"
+            )
+    return checked
