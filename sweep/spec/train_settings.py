@@ -47,12 +47,10 @@ _OWNED: Mapping[str, str] = MappingProxyType(
         "device": "choose it when a worker starts: `sweep worker --device`",
         "amp": "write `precision:` at the top of the sweep file",
         "channels_last": "write `memory_format:` at the top of the sweep file",
-        "project": "the sweep chooses the run folder",
-        "name": "the sweep chooses the run folder",
-        "exist_ok": "the sweep chooses the run folder",
-        "save_dir": "the sweep chooses the run folder",
-        "save": "the sweep keeps the checkpoints it needs",
-        "save_period": "the sweep keeps the checkpoints it needs",
+        **dict.fromkeys(
+            ("project", "name", "exist_ok", "save_dir"), "the sweep chooses the run folder"
+        ),
+        **dict.fromkeys(("save", "save_period"), "the sweep keeps the checkpoints it needs"),
         "resume": "a trial goes on by itself",
         "val": "a trial is judged on the validation split after every epoch",
         "split": "trials are judged on the validation split, the final models on the test split",
@@ -64,8 +62,7 @@ _OWNED: Mapping[str, str] = MappingProxyType(
         "single_cls": "merge the classes in the dataset file",
         "compile": "a compiled model cannot go on bit by bit elsewhere",
         "quantize": "a sweep trains in floating point; see `precision`",
-        "distill_model": "a sweep trains without a teacher",
-        "dis": "a sweep trains without a teacher",
+        **dict.fromkeys(("distill_model", "dis"), "a sweep trains without a teacher"),
     }
 )
 """Settings that the sweep itself decides, with the mend."""
@@ -94,24 +91,12 @@ class _Range:
 
 _RANGES: Mapping[str, _Range] = MappingProxyType(
     {
-        "lr0": _Range(low=0, high=1, open_low=True),
-        "momentum": _Range(low=0, high=1, open_high=True),
-        "warmup_momentum": _Range(low=0, high=1, open_high=True),
-        "fraction": _Range(low=0, high=1, open_low=True),
-        "batch": _Range(low=1),
+        **dict.fromkeys(("lr0", "fraction"), _Range(low=0, high=1, open_low=True)),
+        **dict.fromkeys(("momentum", "warmup_momentum"), _Range(low=0, high=1, open_high=True)),
+        **dict.fromkeys(("batch", "nbs", "max_det"), _Range(low=1)),
+        **dict.fromkeys(("patience", "workers", "freeze", "box", "cls", "dfl"), _Range(low=0)),
+        **dict.fromkeys(("close_mosaic", "warmup_epochs", "degrees", "shear"), _Range(low=0)),
         "imgsz": _Range(low=32),
-        "nbs": _Range(low=1),
-        "max_det": _Range(low=1),
-        "patience": _Range(low=0),
-        "workers": _Range(low=0),
-        "close_mosaic": _Range(low=0),
-        "freeze": _Range(low=0),
-        "warmup_epochs": _Range(low=0),
-        "box": _Range(low=0),
-        "cls": _Range(low=0),
-        "dfl": _Range(low=0),
-        "degrees": _Range(low=0),
-        "shear": _Range(low=0),
         "scale": _Range(low=0, high=1),
     }
 )
@@ -130,21 +115,12 @@ _TYPES: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Setting:
+class Setting:
     """One legal setting, as the installed Ultralytics documents it."""
 
     default: Scalar
     types: frozenset[str]
     numbers: _Range | None
-
-
-def defaults() -> dict[str, Scalar]:
-    """Return every legal training setting with the value Ultralytics gives it.
-
-    Raises:
-        InputError: If Ultralytics is not installed.
-    """
-    return {name: setting.default for name, setting in _read().items()}
 
 
 def validate_setting(name: str, value: Scalar) -> None:
@@ -157,7 +133,7 @@ def validate_setting(name: str, value: Scalar) -> None:
     """
     if name in _OWNED:
         raise ValueError(f"'{name}' is not for a sweep file to set: {_OWNED[name]}")
-    legal = _read()
+    legal = legal_settings()
     if name not in legal:
         raise ValueError(f"'{name}' is no training setting of a detector: {nearest(name, legal)}")
     setting = legal[name]
@@ -214,15 +190,19 @@ def _check_number(name: str, value: int | float, allowed: _Range | None) -> None
 
 
 @cache
-def _read() -> Mapping[str, _Setting]:
-    """Return the legal settings of the installed Ultralytics, without importing it."""
+def legal_settings() -> Mapping[str, Setting]:
+    """Return what a training may set, as the installed Ultralytics, not imported, documents it.
+
+    Raises:
+        InputError: If Ultralytics is not installed.
+    """
     folder = package_folder() / "cfg"
     code = (folder / "__init__.py").read_text(encoding="utf-8")
     table = re.search(r"^CFG_FRACTION_KEYS = frozenset\((.+?)^\)", code, re.MULTILINE | re.DOTALL)
     fractions = dict.fromkeys(
         re.findall(r'"(\w+)"', table[1]) if table else [], _Range(low=0, high=1)
     )
-    settings: dict[str, _Setting] = {}
+    settings: dict[str, Setting] = {}
     section = ""
     for line in (folder / "default.yaml").read_text(encoding="utf-8").splitlines():
         if heading := re.match(r"# (.+?) -{5,}", line):
@@ -232,7 +212,7 @@ def _read() -> Mapping[str, _Setting]:
             continue
         name = entry[1]
         found = frozenset(re.findall(r"int|float|bool|str", entry[2]))
-        settings[name] = _Setting(
+        settings[name] = Setting(
             default=yaml.safe_load(line)[name],
             types=_TYPES.get(name, found),
             numbers=_RANGES.get(name, fractions.get(name)),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sweep.spec.train_settings import OPTIMIZERS, defaults, validate_setting
+from sweep.spec.train_settings import OPTIMIZERS, legal_settings, validate_setting
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_wrong_settings_are_refused_in_one_line(name: str, value: object, messag
 
 
 def test_every_default_but_the_optimizer_is_legal() -> None:
-    for name, value in defaults().items():
+    for name, setting in legal_settings().items():
         if name != "optimizer":
-            validate_setting(name, value)
+            validate_setting(name, setting.default)
 
 
 def test_ultralytics_is_not_imported() -> None:

@@ -421,9 +421,9 @@ def _() -> str | None:
 def _() -> str | None:
     from ultralytics.cfg import CFG_BOOL_KEYS, CFG_FRACTION_KEYS, CFG_INT_KEYS, get_cfg
 
-    from sweep.spec.train_settings import defaults, validate_setting
+    from sweep.spec.train_settings import legal_settings, validate_setting
 
-    legal = defaults()
+    legal = {name: setting.default for name, setting in legal_settings().items()}
     known = {"lr0", "momentum", "weight_decay", "optimizer", "imgsz", "batch"}
     if absent := known - set(legal):
         return f"no {', '.join(sorted(absent))}"
