@@ -7,8 +7,8 @@ the newest one is kept beside it. Reading runs no code from the file.
 import hashlib
 import io
 import pickle
-import threading
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -70,8 +70,8 @@ class Writer:
     """Writes checkpoints beside the training, one after the other."""
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
 
     def start(self, folder: Path, state: State) -> None:
         """Make `state`, as it is now, the newest checkpoint in `folder`.
@@ -82,9 +82,7 @@ class Writer:
             OSError: If the checkpoint before could not be written.
         """
         self.wait()
-        copied = _copy(state)
-        self._thread = threading.Thread(target=self._write, args=(folder, copied), daemon=True)
-        self._thread.start()
+        self._writing = self._thread.submit(write, folder, _copy(state))
 
     def wait(self) -> None:
         """Wait until the checkpoint that was started last is on the disk.
@@ -92,18 +90,9 @@ class Writer:
         Raises:
             OSError: If it could not be written.
         """
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def _write(self, folder: Path, state: State) -> None:
-        try:
-            write(folder, state)
-        except Exception as error:
-            self._error = error
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
 
 def _copy(state: Any) -> Any:

@@ -10,6 +10,10 @@ from sweep.data.prepared import PreparedDataset
 from sweep.training.contract import ClassMetrics, EpochReport, TrialJob
 from sweep.training.ultralytics.running import RunningTraining
 
+_PARTS = ("model", "optimizer", "scheduler", "scaler")
+"""What has a state of its own."""
+_VALUES = ("last_step", "accumulate", "best_fitness", "fitness", "metrics")
+
 
 def identity(job: TrialJob, dataset: PreparedDataset) -> str:
     """Return a name of everything that decides a training's numbers; hexadecimal."""
@@ -34,7 +38,8 @@ def capture(training: RunningTraining) -> dict[str, Any]:
     return {
         "epoch": training.epoch + 1,
         "stop": bool(training.stop),
-        "model": training.model.state_dict(),
+        **{name: getattr(training, name) for name in _VALUES},
+        **{name: getattr(training, name).state_dict() for name in _PARTS},
         "gradients": {
             name: parameter.grad
             for name, parameter in training.model.named_parameters()
@@ -42,19 +47,11 @@ def capture(training: RunningTraining) -> dict[str, Any]:
         },
         "ema": training.ema.ema.state_dict(),
         "ema_updates": training.ema.updates,
-        "optimizer": training.optimizer.state_dict(),
-        "scheduler": training.scheduler.state_dict(),
-        "scaler": training.scaler.state_dict(),
-        "last_step": training.last_step,
-        "accumulate": training.accumulate,
-        "best_fitness": training.best_fitness,
         "stopper": {
             "best_fitness": float(training.stopper.best_fitness),
             "best_epoch": training.stopper.best_epoch,
             "possible_stop": bool(training.stopper.possible_stop),
         },
-        "fitness": training.fitness,
-        "metrics": training.metrics,
         "results_csv": training.csv.read_text(),
         "reports": [asdict(report) for report in training.reports],
         "per_class": [asdict(metrics) for metrics in training.per_class],
@@ -66,22 +63,17 @@ def restore(training: RunningTraining, state: Mapping[str, Any]) -> None:
     training.start_epoch = state["epoch"]
     training.epoch = state["epoch"] - 1
     training.stop = state["stop"]
-    training.model.load_state_dict(state["model"])
+    for name in _VALUES:
+        setattr(training, name, state[name])
+    for name in _PARTS:
+        getattr(training, name).load_state_dict(state[name])
     for name, parameter in training.model.named_parameters():
         gradient = state["gradients"].get(name)
         parameter.grad = None if gradient is None else gradient.to(parameter.device)
     _restore_criterion(training)
     training.ema.ema.load_state_dict(state["ema"])
     training.ema.updates = state["ema_updates"]
-    training.optimizer.load_state_dict(state["optimizer"])
-    training.scheduler.load_state_dict(state["scheduler"])
-    training.scaler.load_state_dict(state["scaler"])
-    training.last_step = state["last_step"]
-    training.accumulate = state["accumulate"]
-    training.best_fitness = state["best_fitness"]
     training.stopper.__dict__.update(state["stopper"])
-    training.fitness = state["fitness"]
-    training.metrics = state["metrics"]
     training.csv.write_text(state["results_csv"])
     training.reports = [EpochReport(**report) for report in state["reports"]]
     training.per_class = tuple(ClassMetrics(**metrics) for metrics in state["per_class"])
