@@ -222,6 +222,7 @@ def torch_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
 def test_a_training_sees_its_own_gpu_only(
     torch_calls: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that what the test sets is undone
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert claim(Device(kind="cuda", index=3, memory_fraction=0.5)) == "cuda:0"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
