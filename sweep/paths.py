@@ -1,6 +1,7 @@
 """The one owner of names and paths: what lies where on disk, what is called how in the database."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_STORAGE = "sqlite:///sweep.db"
@@ -14,9 +15,13 @@ WEIGHTS = Path("weights")
 """Where downloaded weights are kept."""
 WORKER_LOGS = RUNS / "workers"
 """Where workers that serve several sweeps write their logs."""
-REPORTS = Path("reports")
-"""Where `sweep report` and `sweep export` write unless told otherwise."""
+REPORTS = "reports"
+"""Where `sweep report` and `sweep export` write unless told otherwise, beside the runs."""
 
+BEST_WEIGHTS = "best.pt"
+"""Weights of the model that a sweep recommends, in its folder below the runs."""
+BEST_SETTINGS = "best.yaml"
+"""Settings that this model was trained with, beside its weights."""
 REPORT_PAGE = "report.html"
 CHECKPOINT = "state.ckpt"
 """What a training goes on from, in its run folder."""
@@ -47,28 +52,92 @@ def study_name(sweep: str, stage: str) -> str:
     return f"{sweep}/{stage}"
 
 
-def run_folder(runs: Path, sweep: str, slot: int, attempt: int) -> Path:
-    """Folder that one attempt at one slot writes to; earlier attempts' are only read."""
-    return runs / sweep / f"{slot:06d}" / str(attempt)
+@dataclass(frozen=True, kw_only=True)
+class RunFolders:
+    """Where the attempts at one slot write: `runs/<sweep>/<stage>/trial-0007/attempt-1`.
+
+    Named for what the trial is (`best`), else for its number in the study. A study that was made
+    again numbers its trials anew, so a trial's folder says which slot it belongs to, and a folder
+    that does not is another's.
+    """
+
+    runs: Path
+    sweep: str
+    stage: str
+    slot: int
+    """Id of the slot."""
+    number: int | None
+    """Of its trial in the study; None before the first claim."""
+    label: str | None
+    """What the slot is for where that matters."""
+
+    @property
+    def trial(self) -> Path:
+        """Folder of the trial."""
+        name = f"trial-{self.number or 0:04d}" if self.label is None else self.label
+        folder = self.runs / self.sweep / self.stage / name.replace(" ", "-")
+        if folder.exists() and not self._mark(folder).exists():
+            return folder.with_name(f"{folder.name}-{self._mark(folder).name}")
+        return folder
+
+    @property
+    def attempts(self) -> dict[int, Path]:
+        """Folders of the attempts so far, by attempt; also those named for slots, as before."""
+        named_for_slot = self.runs / self.sweep / f"{self.slot:06d}"
+        found = {
+            int(folder.name): folder for folder in named_for_slot.glob("*") if folder.name.isdigit()
+        }
+        if self._mark(self.trial).exists():
+            for folder in self.trial.glob(f"{_ATTEMPT}*"):
+                found[int(folder.name.removeprefix(_ATTEMPT))] = folder
+        return found
+
+    def attempt(self, attempt: int) -> Path:
+        """Folder that one attempt writes to; earlier attempts' are only read."""
+        return self.trial / f"{_ATTEMPT}{attempt}"
+
+    def make(self) -> None:
+        """Make the trial's folder, and note in it whose it is.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        folder = self.trial
+        folder.mkdir(parents=True, exist_ok=True)
+        self._mark(folder).touch()
+
+    def remove_checkpoints(self) -> None:
+        """Remove what attempts left to go on from; a settled slot needs it no more."""
+        for folder in self.attempts.values():
+            for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, UNWRITTEN):
+                (folder / name).unlink(missing_ok=True)
+
+    def _mark(self, folder: Path) -> Path:
+        return folder / f"slot-{self.slot}"
 
 
-def earlier_run_folders(runs: Path, sweep: str, slot: int, attempt: int) -> tuple[Path, ...]:
-    """Folders of the attempts before `attempt`, newest first."""
-    return tuple(run_folder(runs, sweep, slot, number) for number in range(attempt - 1, 0, -1))
+_ATTEMPT = "attempt-"
 
 
-def remove_checkpoints(runs: Path, sweep: str, slot: int, attempts: int) -> None:
-    """Remove what attempts up to `attempts` left to go on from; a settled slot needs it no more."""
-    for folder in earlier_run_folders(runs, sweep, slot, attempts + 1):
-        for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, UNWRITTEN):
-            (folder / name).unlink(missing_ok=True)
+def best_weights(runs: Path, sweep: str) -> Path:
+    """Path of the weights that a sweep recommends."""
+    return runs / sweep / BEST_WEIGHTS
 
 
-def report_folder(sweep: str) -> Path:
-    """Default folder of a sweep's report and tables."""
-    return REPORTS / sweep
+def best_settings(runs: Path, sweep: str) -> Path:
+    """Path of the settings that these weights were trained with."""
+    return runs / sweep / BEST_SETTINGS
 
 
-def report_page(sweep: str) -> Path:
+def report_folder(runs: Path, sweep: str) -> Path:
+    """Default folder of a sweep's report and tables: beside its runs.
+
+    Below the current folder where the runs lie on another machine.
+    """
+    project = runs.parent if runs.parent.is_dir() else Path()
+    return project / REPORTS / sweep
+
+
+def report_page(runs: Path, sweep: str) -> Path:
     """Default path of a sweep's report."""
-    return report_folder(sweep) / REPORT_PAGE
+    return report_folder(runs, sweep) / REPORT_PAGE

@@ -126,7 +126,7 @@ def wait(launcher: Launcher, on_tick: Callable[[], None]) -> None:
 
 def report_page(record: SweepRecord, *, keep: bool = False) -> Path:
     """Write a sweep's report and return its path; `keep` the one that is there."""
-    page = paths.report_page(record.name)
+    page = paths.report_page(record.runs, record.name)
     if keep and page.exists():
         return page
     from sweep.report.page import build_report

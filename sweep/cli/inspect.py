@@ -43,7 +43,7 @@ def report(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out =
     from sweep.report.page import build_report
 
     record = read_sweep(open_database(storage).engine, name)
-    page = build_report(record, out or paths.report_folder(name))
+    page = build_report(record, out or paths.report_folder(record.runs, name))
     new_console().print(f"report: {page}", soft_wrap=True)
 
 
@@ -54,7 +54,7 @@ def export(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out =
     from sweep.report.tables import write_tables
 
     record = read_sweep(open_database(storage).engine, name)
-    for table in write_tables(record, out or paths.report_folder(name)):
+    for table in write_tables(record, out or paths.report_folder(record.runs, name)):
         new_console().print(str(table), soft_wrap=True)
 
 

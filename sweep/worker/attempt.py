@@ -15,7 +15,6 @@ from storage.queue.stages import settings_of
 from storage.queue.sweeps import Submission
 from storage.snapshot.reader import read_epochs
 from storage.states import SweepState
-from sweep import paths
 from sweep.search.samplers import sampler_for, suggest
 from sweep.spec.space import settings_line
 from sweep.spec.sweep_file import SweepSpec
@@ -28,6 +27,7 @@ from sweep.worker.epoch_log import EpochLog
 from sweep.worker.image_sharing import image_cache_place
 from sweep.worker.outcome import Outcome
 from sweep.worker.retry import Retry
+from sweep.worker.run_folders import attempt_folders
 from sweep.worker.shutdown import Shutdown
 
 _POLL_S = 0.5
@@ -77,9 +77,6 @@ class Attempt:
         self._lease = lease
         self._slot = lease.slot
         self._kind = kind_of(lease.slot.stage)
-        folders = (submission.runs, lease.slot.sweep, lease.slot.id, lease.attempt)
-        self._run_folder = paths.run_folder(*folders)
-        self._earlier = paths.earlier_run_folders(*folders)
         self._device = device
         self._shutdown = shutdown
         self._retry = retry
@@ -135,14 +132,15 @@ class Attempt:
         failpoints.reached(failpoints.TRIAL_MADE)
         self._queue.record_trial(self._lease, trial_id=trial_id, number=number, params=params)
         failpoints.reached(failpoints.TRIAL_RECORDED)
+        self._folders = attempt_folders(self._submission.runs, self._lease, number)
         self._epoch_log = EpochLog(
             self._database,
             spec,
             self._lease,
             trial_id=trial_id,
             stored=read_epochs(self._database.engine, slot.id) if self._lease.attempt > 1 else [],
-            run_folder=self._run_folder,
-            earlier=self._earlier,
+            run_folder=self._folders.own,
+            earlier=self._folders.earlier,
             retry=self._retry,
         )
         return number, params
@@ -158,8 +156,8 @@ class Attempt:
             settings=dict(spec.train),
             epochs=slot.stage_epochs,
             dataset=self._submission.dataset,
-            run_folder=self._run_folder,
-            earlier=self._earlier,
+            run_folder=self._folders.own,
+            earlier=self._folders.earlier,
             model=self._submission.model,
             objective=spec.objective,
             schedule=spec.schedule,

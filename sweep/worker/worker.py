@@ -21,7 +21,6 @@ from storage.queue.stages import all_closed, finish_stages, open_stage, open_sta
 from storage.queue.sweeps import Submission
 from storage.snapshot.reader import read_epochs, read_sweep
 from storage.states import StageState
-from sweep import paths
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
 from sweep.training.contract import Device
@@ -29,6 +28,7 @@ from sweep.training.process.forkserver import warm_up
 from sweep.worker.attempt import Attempt
 from sweep.worker.disk import lacks_room
 from sweep.worker.retry import Retry
+from sweep.worker.run_folders import run_folders
 from sweep.worker.shutdown import Shutdown
 
 IDLE_S = (0.1, 1.0)
@@ -170,7 +170,7 @@ class Worker:
         failpoints.reached(failpoints.TOLD)
         self._database.queue.close(settled)
         failpoints.reached(failpoints.CLOSED)
-        paths.remove_checkpoints(submission.runs, slot.sweep, slot.id, settled.attempt)
+        run_folders(submission.runs, slot, slot.trial_number).remove_checkpoints()
 
     def _advance(self, name: str) -> None:
         """Finish the stages that are done and open those whose turn has come."""

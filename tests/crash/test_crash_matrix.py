@@ -161,9 +161,9 @@ def test_no_training_outlives_its_worker(tmp_path: Path, trainer: str) -> None:
     sweep, url = Command(tmp_path), f"sqlite:///{tmp_path / 'sweep.db'}"
     submitted(sweep, url, trainer=trainer, seconds_per_epoch=3600)
     worker = sweep.start("worker", "one", "--storage", url, "--share", "cpu:0:1.0")
-    wait_until(lambda: any(tmp_path.glob("runs/one/*/1/train.log")), worker)
+    wait_until(lambda: any(tmp_path.glob("runs/one/*/*/attempt-1/train.log")), worker)
     if trainer == "deaf:train":
-        wait_until(lambda: any(tmp_path.glob("runs/one/*/1/begun")), worker)
+        wait_until(lambda: any(tmp_path.glob("runs/one/*/*/attempt-1/begun")), worker)
     assert len(living(worker.pid)) >= 3  # the worker, its server of trainings, and one training
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()

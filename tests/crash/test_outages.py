@@ -71,7 +71,7 @@ def test_epochs_of_an_outage_outlive_their_worker(sweep: Command, server: Postgr
     worker = started_worker(sweep, url)
     wait_until(lambda: running(url) >= 1, worker)
     server.stop()
-    checkpoint = sweep.folder / "runs/one/000001/1/state.ckpt"
+    checkpoint = sweep.folder / "runs/one/search/trial-0000/attempt-1/state.ckpt"
     wait_until(lambda: kept_epochs(checkpoint.parent)[1:] != [], worker)
     wait_until(lambda: int(checkpoint.read_text()) >= kept_epochs(checkpoint.parent)[1], worker)
     kill_group(worker)

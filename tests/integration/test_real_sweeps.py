@@ -72,7 +72,7 @@ def test_a_sweep_on_real_photos_from_coco_file_to_report(sweep: Command) -> None
 
 
 def check_evaluations(sweep: Command, dataset: PreparedDataset) -> None:
-    folders = sorted((sweep.folder / "runs" / "bccd").glob("*/*/evaluation.json"))
+    folders = sorted((sweep.folder / "runs" / "bccd").glob("retrain/*/*/evaluation.json"))
     assert len(folders) == 2
     for path in folders:
         evaluation = Evaluation.load(path)
