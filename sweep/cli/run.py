@@ -101,19 +101,27 @@ def worker(
 def retrain(
     name: SweepName,
     storage: Storage = paths.DEFAULT_STORAGE,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: as in the file.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Default: as in the file, else 100.")
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="A setting of the baseline, instead of the file's; repeat it."
+        ),
+    ] = None,
     workers: WorkerCount = None,
     device: DeviceOption = None,
     per_gpu: PerGpu = 1,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
-    """Retrain the best setting beside the baseline, e.g. with other epochs than the file says."""
+    """Retrain the best setting, beside a baseline where the file or `--baseline` names one."""
     from sweep.launch.local import choose_devices
     from sweep.submission.retrain import add_retrain_stage
 
     database, console = open_database(storage), new_console()
     devices = choose_devices(device, per_gpu=per_gpu, workers=workers)
-    add_retrain_stage(database.engine, name, epochs)
+    add_retrain_stage(database.engine, name, epochs=epochs, baseline=baseline or ())
     _work(database, name, devices, console, log_level)
     _finish(database, name, console)
 

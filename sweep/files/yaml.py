@@ -53,6 +53,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return found
 
 
+def read_value(text: str) -> Any:
+    """Read one value as it would stand in a file; what is no YAML is taken as text."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.YAMLError:
+        return text
+
+
 def _numbers(found: Any, field: str = "") -> Iterator[tuple[str, float]]:
     """Yield every float in plain data with the dotted name of where it stands."""
     if isinstance(found, dict):

@@ -8,7 +8,16 @@ from sweep.training.contract import Objective
 
 
 def best_slot(slots: Iterable[SlotRecord], objective: Objective) -> SlotRecord | None:
-    """Return the completed slot with the highest objective, the first of equals."""
+    """Return the completed slot with the highest objective, the first of equals.
+
+    None where every one of them scored 0: nothing was learned, so none is better.
+    """
+    leader = leading_slot(slots, objective)
+    return None if leader is None or score(leader, objective) <= 0 else leader
+
+
+def leading_slot(slots: Iterable[SlotRecord], objective: Objective) -> SlotRecord | None:
+    """Return the completed slot that comes first by the objective, even where all scored 0."""
     complete = [slot for slot in slots if slot.state is SlotState.COMPLETE]
     return max(complete, key=lambda slot: score(slot, objective), default=None)
 

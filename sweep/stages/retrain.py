@@ -1,4 +1,4 @@
-"""The retraining: baseline and best setting at full length, judged on the test split."""
+"""The retraining: the best setting, beside a baseline, at full length, judged on the test split."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,12 @@ from storage.queue.stages import NewSlot
 from storage.snapshot.records import StageRecord
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.base import ShownAs, Stage
-from sweep.stages.ranking import best_slot
+from sweep.stages.ranking import leading_slot
 
 BASELINE = "baseline"
 BEST = "best"
+DEFAULT_EPOCHS = 100
+"""Of a retraining by hand whose sweep file asks for none; as Ultralytics' default."""
 
 
 class Retrain(Stage):
@@ -23,20 +25,23 @@ class Retrain(Stage):
         return None if spec.retrain is None else spec.retrain.epochs
 
     def expected_slots(self, spec: SweepSpec) -> int:
-        """Return 2: baseline and best."""
-        return 2
+        """Return 2, baseline and best; 1 where the sweep file names no baseline."""
+        return 1 if spec.retrain is None else 2
 
     def slots(self, spec: SweepSpec, before: Sequence[StageRecord]) -> list[NewSlot]:
-        """Return baseline and best; nothing where no trial of the search completed."""
-        search = before[0]
-        best = best_slot(search.slots, spec.objective)
-        if spec.retrain is None or best is None:
+        """Return baseline and best; nothing where no trial of the search completed.
+
+        Where all of them scored 0 the first one is taken for the best: a longer training may learn.
+        """
+        best = leading_slot(before[0].slots, spec.objective)
+        if best is None:
             return []
+        baseline = [] if spec.retrain is None else [spec.retrain.baseline]
         return [
-            NewSlot(label=BASELINE, params=spec.retrain.baseline),
+            *(NewSlot(label=BASELINE, params=params) for params in baseline),
             NewSlot(label=BEST, params=best.params),
         ]
 
     def summary(self, spec: SweepSpec) -> str:
-        """Name both."""
-        return "baseline and best"
+        """Name what is trained."""
+        return "best" if spec.retrain is None else "baseline and best"

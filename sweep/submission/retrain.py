@@ -1,19 +1,32 @@
 """The retrain stage by hand."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from storage.queue import sweeps
-from storage.queue.stages import NewStage
+from storage.queue.stages import NewSlot, NewStage
 from storage.snapshot.reader import read_sweep
+from storage.snapshot.records import SweepRecord
+from storage.states import SweepState
 from sweep.errors import InputError
+from sweep.files.validation import explain
+from sweep.files.yaml import read_value
 from sweep.paths import study_name
+from sweep.spec.space import Scalar
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
-from sweep.stages.ranking import best_slot
-from sweep.stages.retrain import Retrain
+from sweep.stages.ranking import best_slot, leading_slot
+from sweep.stages.retrain import DEFAULT_EPOCHS, Retrain
+
+_OPTION = "--baseline"
 
 
-def add_retrain_stage(engine: Engine, name: str, epochs: int | None) -> None:
+def add_retrain_stage(
+    engine: Engine, name: str, *, epochs: int | None = None, baseline: Sequence[str] = ()
+) -> None:
     """Append a retrain stage to a sweep whose other stages go on or are done.
 
     Named `retrain` where there is none yet, else `retrain-2`, `retrain-3`, …
@@ -21,26 +34,94 @@ def add_retrain_stage(engine: Engine, name: str, epochs: int | None) -> None:
     Args:
         engine: Where the sweep is.
         name: The sweep.
-        epochs: Of the retraining; None for as many as the sweep file says.
+        epochs: Of the retraining; None for as many as the sweep file says, or `DEFAULT_EPOCHS`.
+        baseline: Settings to train beside the best, each written `KEY=VALUE`; none for those of
+            the sweep file, and where that has none, for the best alone.
 
     Raises:
         SweepNotFound: If there is no sweep of this name.
-        InputError: If it cannot be retrained.
+        InputError: If it cannot be retrained, or a setting is wrong.
     """
     record = read_sweep(engine, name)
     spec = SweepSpec.model_validate(record.spec)
-    if spec.retrain is None:
-        raise InputError(
-            f"{name}: its sweep file has no `retrain:`, so there is no baseline to retrain beside "
-            "the best; add one and give the sweep another `name`"
-        )
-    if best_slot(record.stages[0].slots, spec.objective) is None:
-        raise InputError(f"{name}: no trial of the search has completed yet; nothing to retrain")
+    epochs = epochs or (spec.retrain.epochs if spec.retrain else DEFAULT_EPOCHS)
+    chosen = with_baseline(spec, baseline, epochs=epochs)
+    _require_best(record, spec)
     taken = sum(isinstance(kind_of(stage.name), Retrain) for stage in record.stages)
     stage_name = "retrain" if taken == 0 else f"retrain-{taken + 1}"
     stage = NewStage(
         name=stage_name,
         study=study_name(name, stage_name),
-        epochs=epochs or spec.retrain.epochs,
+        epochs=epochs,
+        slots=_slots(record, chosen) if baseline else None,
     )
     sweeps.add_stage(engine, name, stage)
+
+
+def _require_best(record: SweepRecord, spec: SweepSpec) -> None:
+    name, slots = record.name, record.stages[0].slots
+    if record.state is SweepState.CANCELLED:
+        raise InputError(f"{name}: is cancelled; submit it under another `name` to retrain")
+    if best_slot(slots, spec.objective) is not None:
+        return
+    if leading_slot(slots, spec.objective) is None:
+        raise InputError(f"{name}: no trial of the search has completed yet; nothing to retrain")
+    raise InputError(
+        f"{name}: every completed trial of the search scored 0, so none is the best to retrain; "
+        "give the search more `epochs` under another `name`"
+    )
+
+
+def with_baseline(spec: SweepSpec, settings: Sequence[str], *, epochs: int) -> SweepSpec:
+    """Return a sweep with these settings as its baseline; as it is where there are none.
+
+    Args:
+        spec: The sweep.
+        settings: Each written `KEY=VALUE`.
+        epochs: Of the retraining.
+
+    Raises:
+        InputError: If they are wrong.
+    """
+    if not settings:
+        return spec
+    found: dict[str, Scalar] = {}
+    for name, value in map(_setting, settings):
+        if name in found:
+            raise InputError(f"{_OPTION} {name}: given twice; keep one")
+        found[name] = value
+    retrain = {"epochs": epochs, "baseline": found}
+    try:
+        return SweepSpec.model_validate({**spec.to_json(), "retrain": retrain})
+    except ValidationError as error:
+        raise InputError(explain(error, SweepSpec, Path(_OPTION))) from error
+
+
+def _setting(text: str) -> tuple[str, Scalar]:
+    """Read `KEY=VALUE`, its value as a sweep file has it.
+
+    Raises:
+        InputError: If it is written otherwise.
+    """
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not (name and equals and value):
+        raise InputError(
+            f"{_OPTION} {text}: should be a setting and its value; write KEY=VALUE, e.g. lr0=0.01"
+        )
+    return name, read_value(value)
+
+
+def _slots(record: SweepRecord, spec: SweepSpec) -> Sequence[NewSlot]:
+    """Plan the slots now: a stage that waits is planned from the sweep file, without a baseline.
+
+    Raises:
+        InputError: If the search goes on, so that the best may change.
+    """
+    search = record.stages[0]
+    left = sum(not slot.state.final for slot in search.slots)
+    if left:
+        raise InputError(
+            f"{_OPTION}: {left} trials of the search are not over, so the best may change; "
+            "give it when they are"
+        )
+    return Retrain().slots(spec, [search])

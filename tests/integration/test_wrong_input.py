@@ -154,7 +154,7 @@ def test_a_database_that_cannot_serve_is_one_line(sweep: Command, url: str, expe
         (("status", "oen"), "no sweep 'oen' in this database; there are: one"),
         (("worker", "oen"), "no sweep 'oen'"),
         (("report", "oen"), "no sweep 'oen'"),
-        (("retrain", "one"), "its sweep file has no `retrain:`"),
+        (("retrain", "one"), "no trial of the search has completed yet; nothing to retrain"),
         (("worker", "--device", "gpu"), "--device 'gpu'"),
         (("runn", "one.yaml"), "No such command 'runn'"),
         (("run", "none.yaml"), "none.yaml: no such file"),
