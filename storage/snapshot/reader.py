@@ -114,7 +114,7 @@ def _stage_summary(connection: Connection, stage: Row[Any], since_s: float | Non
     of_stage = select(slots).where(own)
     in_order = of_stage.order_by(slots.c.ordinal)
     best = (
-        of_stage.where(slots.c.state == SlotState.COMPLETE, slots.c.value.is_not(None))
+        of_stage.where(slots.c.state == SlotState.COMPLETE, slots.c.value > 0)
         .order_by(slots.c.value.desc(), slots.c.ordinal)
         .limit(1)
     )

@@ -100,7 +100,7 @@ class StageSummary(Stage):
     counts: Mapping[SlotState, int]
     """Slots by state, every state included."""
     best: SlotRecord | None
-    """The completed slot with the highest objective, the first of equals."""
+    """The completed slot with the highest objective above 0, the first of equals."""
     moving: tuple[SlotRecord, ...]
     """The running slots, and those that ended since the caller looked last; in order."""
     failed: tuple[SlotRecord, ...]

@@ -18,6 +18,7 @@ from sweep.launch.launchers import LAUNCHERS
 from sweep.launch.local import choose_devices
 from sweep.spec.sweep_file import SweepSpec
 from sweep.training.contract import Device
+from sweep.worker.best_files import write_best
 
 _TICK_S = 0.5
 
@@ -62,6 +63,7 @@ def run(
         name, submitted = queued(file_or_spec, storage)
         if not submitted.done:
             work(submitted.database, name, devices)
+        write_best(submitted.database.engine, name)
         record = read_sweep(submitted.database.engine, name)
     report_page(record, keep=submitted.done)
     require_success(record)

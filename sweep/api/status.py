@@ -8,7 +8,9 @@ from sqlalchemy import Engine
 from storage.snapshot.reader import read_summary, read_sweep
 from storage.snapshot.records import SlotRecord, StageRecord, SweepSummary
 from storage.states import SlotState, StageState
+from sweep.api.best import best_model, hints_as_json
 from sweep.api.database import errors_of_sweep, open_database
+from sweep.report.hints import hints
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
 from sweep.stages.ranking import best_slot, score
@@ -46,6 +48,7 @@ def status_of(engine: Engine, name: str) -> dict[str, Any]:
     """Return how far a sweep is, as plain JSON values."""
     record, counted = read_sweep(engine, name), read_summary(engine, name)
     objective: Objective = record.spec["objective"]
+    best = best_model(record)
     by_id = {slot.id: slot for stage in record.stages for slot in stage.slots}
     return {
         "name": record.name,
@@ -53,6 +56,8 @@ def status_of(engine: Engine, name: str) -> dict[str, Any]:
         "spec_hash": record.spec_hash,
         "dataset": str(record.dataset or ""),
         "stages": [_stage(stage, objective) for stage in record.stages],
+        "best": None if best is None else best.as_json(),
+        "hints": hints_as_json(hints(record)),
         "time_left_s": time_left_s(counted),
         "workers": [
             {

@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from sweep.api.database import errors_of_sweep
-from sweep.cli import control, inspect, prepare, run
+from sweep.cli import best, control, inspect, prepare, run
 from sweep.errors import InputError, SweepError
 
 FAILED, WRONG_INPUT = 1, 2
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (run, prepare, inspect, control):
+for commands in (run, prepare, inspect, best, control):
     app.add_typer(commands.app)
 
 

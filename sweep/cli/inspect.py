@@ -21,7 +21,8 @@ def status(
 ) -> None:
     """Show what is running, done and failed, and why; without a name, of every sweep."""
     from storage.queue import sweeps
-    from storage.snapshot.reader import read_summary
+    from storage.snapshot.reader import read_summary, read_sweep
+    from sweep.api.best import best_lines
     from sweep.api.status import status_of
     from sweep.cli.tables import as_table
 
@@ -34,6 +35,9 @@ def status(
     console = new_console()
     for one in names:
         console.print(as_table(read_summary(engine, one)))
+    if name:
+        for line in best_lines(read_sweep(engine, name)):
+            console.print(line, soft_wrap=True, markup=False)
 
 
 @app.command()

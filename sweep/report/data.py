@@ -46,11 +46,14 @@ class ReportData:
     search: tuple[Trial, ...]
     """Its trials."""
     best: Trial | None
-    """The completed search trial with the highest objective, the first of equals."""
+    """The completed search trial with the highest objective, the first of equals.
+
+    None where all scored 0: nothing was learned, so none is better.
+    """
     retrain_stage: StageRecord | None
     """The first stage whose models are shown; None where the sweep has none."""
     retrained: tuple[Run, ...]
-    """Baseline and best, as far as the stage has opened."""
+    """Baseline (where there is one) and best, as far as the stage has opened."""
     dataset: PreparedDataset | None
     """None where its folder cannot be read here."""
 
@@ -70,7 +73,9 @@ class ReportData:
     def missing(self, label: str) -> str:
         """Say why the retraining with this label has no evaluation; empty where it has one."""
         run = self.run(label)
-        return run.missing if run else "its training has not begun"
+        if run is None:
+            return "nobody asked for it" if self.retrained else "its training has not begun"
+        return run.missing
 
 
 def read(sweep: SweepRecord) -> ReportData:
@@ -82,7 +87,7 @@ def read(sweep: SweepRecord) -> ReportData:
     search_stage, retrain_stage = (_first(sweep, way) for way in (ShownAs.TRIALS, ShownAs.MODELS))
     objective = MAP50 if sweep.spec.get("objective") == MAP50.key else MAP50_95
     search = _trials(search_stage)
-    scored = [(score, trial) for trial in search if (score := trial.score(objective)) is not None]
+    scored = [(score, trial) for trial in search if (score := trial.score(objective))]
     return ReportData(
         sweep=sweep,
         objective=objective,

@@ -23,6 +23,7 @@ class Metric:
 MAP50 = Metric(key="map50", title="mAP50", suffix="50")
 MAP50_95 = Metric(key="map50_95", title="mAP50-95", suffix="50-95")
 METRICS = (MAP50, MAP50_95)
+TITLES = {metric.key: metric.title for metric in METRICS}
 SCORES = ("map50", "map50_95", "precision", "recall", "best_epoch", "last_map50", "last_map50_95")
 """What a `TrialResult` says of the best and the last epoch."""
 

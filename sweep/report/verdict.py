@@ -4,10 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from storage.states import SlotState
+from sweep.paths import best_settings, best_weights
 from sweep.report.data import ReportData
 from sweep.report.figures.comparison import Comparison, Pair, Score, comparison
+from sweep.report.hints import hints
 from sweep.report.trials import MAP50, MAP50_95, settings
-from sweep.stages.retrain import BASELINE, BEST
+from sweep.stages.best import best_training
+from sweep.stages.retrain import BASELINE
+from sweep.worker.best_files import are_written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,8 @@ class Verdict:
     """The best setting."""
     search: str
     """How it was found."""
+    model: str
+    """Where the best model and its settings are; empty where they are not here."""
     test: str
     """What the retrained models came to on the test split, or why that is not known."""
     caveats: tuple[str, ...]
@@ -33,10 +39,9 @@ def verdict(data: ReportData) -> Verdict:
     waiting = any(not trial.state.final for trial in data.search)
     return Verdict(
         title="Best setting so far" if data.best and waiting else "Best setting",
-        headline="No trial has completed yet"
-        if data.best is None
-        else settings(data.best.params) or "The fixed settings",
+        headline=_headline(data),
         search=_search(data),
+        model=_model(data),
         test=_test(data, compared),
         caveats=_caveats(data, compared),
         scores=()
@@ -45,6 +50,15 @@ def verdict(data: ReportData) -> Verdict:
             score for score in compared.scores if score.name in (MAP50.title, MAP50_95.title)
         ),
     )
+
+
+def _headline(data: ReportData) -> str:
+    if data.best is not None:
+        return settings(data.best.params) or "The fixed settings"
+    if any(trial.state is SlotState.COMPLETE for trial in data.search):
+        waiting = any(not trial.state.final for trial in data.search)
+        return "No trial has scored above 0 yet" if waiting else "Nothing was learned"
+    return "No trial has completed yet"
 
 
 def _search(data: ReportData) -> str:
@@ -59,22 +73,38 @@ def _search(data: ReportData) -> str:
     )
 
 
+def _model(data: ReportData) -> str:
+    best = best_training(data.sweep.stages, data.objective.key)
+    if best is None or not are_written(data.sweep, best):
+        return ""
+    runs, name = data.sweep.runs, data.sweep.name
+    weights, settings_file = best_weights(runs, name), best_settings(runs, name)
+    where = f"{settings_file} has its settings."
+    return f"The model is {weights}; {where}" if weights.is_file() else where
+
+
 def _test(data: ReportData, compared: Comparison | None) -> str:
     stage = data.retrain_stage
     if stage is None:
         return "This sweep retrains nothing, so nothing was judged on the test split."
     if not stage.slots:
         return "Baseline and best setting are retrained when the search is done."
-    gaps = [f"{label}: {why}" for label in (BASELINE, BEST) if (why := data.missing(label))]
+    labels = [str(run.trial.slot.label) for run in data.retrained]
+    gaps = [f"{label}: {why}" for label in labels if (why := data.missing(label))]
     if gaps or compared is None:
         return "There is no comparison on the test split: " + "; ".join(gaps) + "."
-    baseline = data.run(BASELINE)
-    against = "" if baseline is None else f" ({settings(baseline.trial.params)})"
     objective = next(score for score in compared.scores if score.name == data.objective.title)
-    return (
+    judged = (
         f"Retrained for {stage.epochs} epochs and judged on the {compared.split} split "
-        f"({compared.images} images), the best setting {_outcome(objective.pair)} "
-        f"the baseline{against} in {data.objective.title}."
+        f"({compared.images} images), the {'best setting' if data.best else 'first setting tried'}"
+    )
+    baseline = data.run(BASELINE)
+    if baseline is None:
+        value = f"{objective.pair.best or 0.0:.3f}"
+        return f"{judged} has {data.objective.title} {value}; no baseline was trained beside it."
+    return (
+        f"{judged} {_outcome(objective.pair)} the baseline ({settings(baseline.trial.params)}) in "
+        f"{data.objective.title}."
     )
 
 
@@ -109,4 +139,4 @@ def _caveats(data: ReportData, compared: Comparison | None) -> tuple[str, ...]:
             f"on {compared.images} images: the difference carries the chance of both runs and of "
             "the choice of images, and no interval is given for it."
         )
-    return tuple(found)
+    return (*found, *(hint.text for hint in hints(data.sweep)))

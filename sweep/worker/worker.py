@@ -26,6 +26,7 @@ from sweep.stages.plan import kind_of
 from sweep.training.contract import Device
 from sweep.training.process.forkserver import warm_up
 from sweep.worker.attempt import Attempt
+from sweep.worker.best_files import write_best
 from sweep.worker.disk import lacks_room
 from sweep.worker.retry import Retry
 from sweep.worker.run_folders import run_folders
@@ -176,7 +177,9 @@ class Worker:
         """Finish the stages that are done and open those whose turn has come."""
         engine = self._database.engine
         for stage_id, study in open_stages(engine, name):
-            self._bury_strays(stage_id, study)
+            if all_closed(engine, stage_id):
+                self._bury_strays(stage_id, study)
+                write_best(engine, name)  # before the sweep is done: nobody looks after it then
         while (waiting := finish_stages(engine, name)) is not None:
             _, spec = self._sweep(name)
             found = read_sweep(engine, name).stages

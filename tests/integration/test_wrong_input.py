@@ -155,6 +155,7 @@ def test_a_database_that_cannot_serve_is_one_line(sweep: Command, url: str, expe
         (("worker", "oen"), "no sweep 'oen'"),
         (("report", "oen"), "no sweep 'oen'"),
         (("retrain", "one"), "no trial of the search has completed yet; nothing to retrain"),
+        (("best", "oen"), "no sweep 'oen'"),
         (("worker", "--device", "gpu"), "--device 'gpu'"),
         (("runn", "one.yaml"), "No such command 'runn'"),
         (("run", "none.yaml"), "none.yaml: no such file"),

@@ -115,6 +115,8 @@ def test_the_status_is_plain_values(file: Path) -> None:
         "state": "active",
         "spec_hash": sweep.load_spec(file).hash(),
         "dataset": "",
+        "best": None,
+        "hints": [],
         "time_left_s": None,
         "workers": [],
     }

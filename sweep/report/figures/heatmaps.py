@@ -178,7 +178,7 @@ def draw_heatmap(found: Heatmap, scale: Heatmaps) -> go.Figure:
     )
     for y, line in enumerate(found.cells):
         for x, cell in enumerate(line):
-            top = cell.value is not None and cell.value == scale.high
+            top = cell.value is not None and cell.value == scale.high > 0
             drawing.add_annotation(
                 x=x,
                 y=y,

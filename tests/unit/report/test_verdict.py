@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from storage.states import SlotState
 from sweep.report.data import read
 from sweep.report.verdict import verdict
@@ -25,6 +27,43 @@ def test_a_finished_sweep(whole):
         ("mAP50-95", "Ultralytics"),
         ("mAP50-95", "pycocotools"),
     ]
+
+
+def test_a_search_that_learned_nothing_has_no_best_setting():
+    slots = [make_slot(n, grid()[n], score=0.0) for n in range(3)]
+    retrained = [
+        make_slot(n, grid()[0], score=0.0, label=label, slot=100 + n)
+        for n, label in enumerate(("baseline", "best"))
+    ]
+
+    data = read(make_sweep(make_search(slots), make_retrain(retrained)))
+    found = verdict(data)
+
+    assert data.best is None
+    assert (found.headline, found.search) == ("Nothing was learned", "The search has 3 trials.")
+    assert found.model == ""
+    assert "all 3 completed trials of the search scored 0" in found.caveats[0]
+
+
+def test_the_best_alone_is_judged_without_a_baseline(whole_sweep):
+    search, retrain = whole_sweep.stages
+    alone = replace(whole_sweep, stages=(search, replace(retrain, slots=retrain.slots[1:])))
+
+    found = verdict(read(alone))
+
+    assert found.test == (
+        "Retrained for 100 epochs and judged on the test split (24 images), the best setting has "
+        "mAP50-95 0.375; no baseline was trained beside it."
+    )
+
+
+def test_hints_stand_among_the_caveats():
+    slots = [make_slot(n, point) for n, point in enumerate(grid())]
+    slots[35] = make_slot(35, grid()[35], score=0.5)
+
+    found = verdict(read(make_sweep(make_search(slots))))
+
+    assert found.caveats == ("beta1 0.9 of the best trial is the largest tried: try larger.",)
 
 
 def test_an_unfinished_search_says_so():
