@@ -5,7 +5,6 @@ Optuna is a projection of our committed rows: a late or repeated projection writ
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,15 +13,21 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from storage.optuna import private
+from storage.optuna.making import TrialMaker
+from storage.optuna.notes import write_note
 from storage.outage import telling_outages
 from storage.queue.settling import Settled
 from storage.states import SlotState
 
 SLOT_ATTRIBUTE = "slot"
 """User attribute of a trial: the id of the slot it was made for."""
+LABEL_ATTRIBUTE = "label"
+"""User attribute of a trial: what it is for where that matters: `baseline`, `best`."""
+NOTED_TRIALS = 1_000
+"""So many trials of a study get a note."""
 
 _FINAL = {
     SlotState.COMPLETE: TrialState.COMPLETE,
@@ -55,23 +60,54 @@ class Studies:
         self._storage = storage
         self._studies: dict[str, optuna.Study] = {}
         self._ids: dict[str, int] = {}
+        self._maker = TrialMaker(storage)
 
     @_telling
-    def ensure(self, name: str, *, metric: str, attributes: Mapping[str, Any]) -> None:
-        """Make a maximising study unless it is there; `metric` is its objective's name."""
+    def ensure(
+        self, name: str, *, metric: str, attributes: Mapping[str, Any], note: str = ""
+    ) -> None:
+        """Make a maximising study unless it is there.
+
+        Args:
+            name: Of the study.
+            metric: Its objective's name.
+            attributes: User attributes that it gets unless it has them.
+            note: What optuna-dashboard shows of it from the beginning.
+        """
         if name in self._studies:
             return
         try:
             study = optuna.create_study(
                 storage=self._storage, study_name=name, direction="maximize"
             )
+            made = True
         except DuplicatedStudyError:
             study = optuna.load_study(storage=self._storage, study_name=name)
+            made = False
         if study.metric_names != [metric]:
             study.set_metric_names([metric])
         for key in attributes.keys() - study.user_attrs.keys():
             study.set_user_attr(key, attributes[key])
         self._studies[name] = study
+        if made and note:
+            write_note(self._storage, self._id(name), None, note)
+
+    @_telling
+    def note(self, name: str, text: str) -> None:
+        """Put a note on a study, in Markdown, unless a user wrote one."""
+        with suppress(KeyError):  # deleted meanwhile
+            write_note(self._storage, self._id(name), None, text)
+
+    @_telling
+    def note_trial(self, name: str, trial_id: int, number: int, text: str) -> None:
+        """Put a note on a trial, in Markdown, unless a user wrote one.
+
+        On the first trials of a study only: notes are kept with the study, so that each one costs
+        more than the one before.
+        """
+        if number < NOTED_TRIALS:
+            with suppress(KeyError):  # deleted meanwhile
+                write_note(self._storage, self._id(name), trial_id, text)
 
     @_telling
     def start_trial(
@@ -85,6 +121,7 @@ class Studies:
         distributions: Mapping[str, BaseDistribution],
         suggest: Suggest,
         sampler: BaseSampler,
+        label: str | None = None,
     ) -> tuple[int, int, Mapping[str, Any]]:
         """Find or make the running trial of a slot.
 
@@ -98,6 +135,7 @@ class Studies:
             distributions: Of the settings in `params`.
             suggest: Asks for every setting.
             sampler: The sampler to ask.
+            label: What the trial is for where that matters; a user attribute of it.
 
         Returns:
             Trial id, trial number, settings.
@@ -105,14 +143,13 @@ class Studies:
         study = self._study(name)
         trial_id = self._find(name, slot) if known is None and begun_before else known
         if trial_id is None:
-            template = create_trial(
-                state=TrialState.RUNNING,
-                params=dict(params or {}),
-                distributions={key: distributions[key] for key in params or {}},
-                user_attrs={SLOT_ATTRIBUTE: slot},
+            attributes = {SLOT_ATTRIBUTE: slot} | ({LABEL_ATTRIBUTE: label} if label else {})
+            made = self._maker.make(
+                self._id(name),
+                params=params or {},
+                distributions=distributions,
+                attributes=attributes,
             )
-            template.datetime_start = datetime.now()  # Optuna's are naive
-            made = private.create_trial(self._storage, self._id(name), template)
             trial_id, number = private.id_of(made), made.number
         else:
             number = self._storage.get_trial_number_from_id(trial_id)

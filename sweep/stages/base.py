@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from storage.queue.slots import Slot
 from storage.queue.stages import NewSlot
 from storage.snapshot.records import StageRecord
+from sweep.search.ordered import ordered
 from sweep.spec.sweep_file import PrunerName, SweepSpec
 from sweep.training.image_cache.augmentation import AUGMENTATION
 
@@ -63,6 +64,10 @@ class Stage(ABC):
         """Return in a few words what it trains."""
         return f"{self.expected_slots(spec)} trials"
 
+    def question(self, spec: SweepSpec) -> str:
+        """Return what its study is to answer."""
+        return f"how do {self.summary(spec)} do?"
+
     def pruner(self, spec: SweepSpec) -> PrunerName:
         """Return the pruner that is asked after each epoch but the last."""
         return "none"
@@ -82,12 +87,13 @@ class Stage(ABC):
         """
         from optuna.distributions import CategoricalDistribution
 
-        names = sorted({name for params in settings for name in params})
+        values = {
+            name: [params[name] for params in settings if name in params]
+            for name in sorted({name for params in settings for name in params})
+        }
         return {
-            name: CategoricalDistribution(
-                list(dict.fromkeys(params[name] for params in settings if name in params))
-            )
-            for name in names
+            name: ordered(found) or CategoricalDistribution(list(dict.fromkeys(found)))
+            for name, found in values.items()
         }
 
     def trainings_alike(

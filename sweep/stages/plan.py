@@ -6,6 +6,7 @@ from storage.queue.sweeps import Submission
 from sweep.paths import study_name
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.base import Stage
+from sweep.stages.notes import study_note
 from sweep.stages.retrain import Retrain
 from sweep.stages.search import Search
 
@@ -37,6 +38,7 @@ def planned_stages(spec: SweepSpec) -> list[NewStage]:
 
 def ensure_study(database: Database, submission: Submission, study: str, spec: SweepSpec) -> None:
     """Make a stage's Optuna study unless it is there; it tells what it is a study of."""
+    stage = study.removeprefix(study_name(spec.name, ""))
     database.studies.ensure(
         study,
         metric=spec.objective,
@@ -46,4 +48,5 @@ def ensure_study(database: Database, submission: Submission, study: str, spec: S
             "dataset": None if submission.dataset is None else submission.dataset.name,
             "fingerprint": submission.fingerprint,
         },
+        note=study_note(spec, submission.runs, stage, kind_of(stage)),
     )

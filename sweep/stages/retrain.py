@@ -42,6 +42,11 @@ class Retrain(Stage):
             NewSlot(label=BEST, params=best.params),
         ]
 
+    def question(self, spec: SweepSpec) -> str:
+        """Ask for the best setting's worth."""
+        beside = "" if spec.retrain is None else ", beside the baseline"
+        return f"how good is the best setting of the search at full length{beside}?"
+
     def summary(self, spec: SweepSpec) -> str:
         """Name what is trained."""
         return "best" if spec.retrain is None else "baseline and best"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from storage.queue.stages import NewSlot
 from storage.snapshot.records import StageRecord
+from sweep.search.ordered import ordered
 from sweep.spec.space import distributions
 from sweep.spec.sweep_file import PrunerName, SweepSpec
 from sweep.stages.base import Settings, ShownAs, Stage
@@ -37,6 +38,14 @@ class Search(Stage):
 
         return [NewSlot(params=point) for point in planned_points(spec.search)]
 
+    def question(self, spec: SweepSpec) -> str:
+        """Ask for the best of the budgeted settings."""
+        return (
+            f"of {self.expected_slots(spec)} settings of {', '.join(spec.search.space)}, which has "
+            f"the highest {spec.objective} on the validation split within {spec.search.epochs} "
+            f"epochs? (sampler {spec.search.sampler})"
+        )
+
     def pruner(self, spec: SweepSpec) -> PrunerName:
         """Return the one that the sweep file names."""
         return spec.search.pruner
@@ -44,8 +53,20 @@ class Search(Stage):
     def distributions(
         self, spec: SweepSpec, settings: Sequence[Settings]
     ) -> "dict[str, BaseDistribution]":
-        """Return Optuna's form of the searched space."""
-        return distributions(spec.search.space)
+        """Return Optuna's form of the searched space.
+
+        Where the settings are drawn at submit, no sampler needs listed numbers as the choices that
+        they are: Optuna's tools then see them in their order.
+        """
+        from sweep.search.samplers import SAMPLERS
+
+        space = spec.search.space
+        if SAMPLERS[spec.search.sampler].points is None:
+            return distributions(space)
+        return {
+            name: ordered(parameter.choices or ()) or parameter.distribution()
+            for name, parameter in space.items()
+        }
 
     def trainings_alike(
         self, spec: SweepSpec, params: Settings, settings: Sequence[Settings]

@@ -25,6 +25,7 @@ from sweep.training.process.child import ChildProcess
 from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped
 from sweep.worker.epoch_log import EpochLog
 from sweep.worker.image_sharing import image_cache_place
+from sweep.worker.notes import note_of_begun
 from sweep.worker.outcome import Outcome
 from sweep.worker.retry import Retry
 from sweep.worker.run_folders import attempt_folders
@@ -128,11 +129,15 @@ class Attempt:
             distributions=self._kind.distributions(spec, self._stage_settings),
             suggest=lambda trial: suggest(trial, spec.search.space),
             sampler=sampler_for(spec.search, slot.ordinal),
+            label=slot.label,
         )
         failpoints.reached(failpoints.TRIAL_MADE)
         self._queue.record_trial(self._lease, trial_id=trial_id, number=number, params=params)
         failpoints.reached(failpoints.TRIAL_RECORDED)
         self._folders = attempt_folders(self._submission.runs, self._lease, number)
+        attempt, folder = self._lease.attempt, self._folders.own
+        note = note_of_begun(self._submission, slot, params, attempt=attempt, folder=folder)
+        self._database.studies.note_trial(slot.study, trial_id, number, note)
         self._epoch_log = EpochLog(
             self._database,
             spec,

@@ -22,12 +22,14 @@ from storage.queue.sweeps import Submission
 from storage.snapshot.reader import read_epochs, read_sweep
 from storage.states import StageState
 from sweep.spec.sweep_file import SweepSpec
+from sweep.stages.notes import how_it_ended, study_note
 from sweep.stages.plan import kind_of
 from sweep.training.contract import Device
 from sweep.training.process.forkserver import warm_up
 from sweep.worker.attempt import Attempt
 from sweep.worker.best_files import write_best
 from sweep.worker.disk import lacks_room
+from sweep.worker.notes import note_of_settled
 from sweep.worker.retry import Retry
 from sweep.worker.run_folders import run_folders
 from sweep.worker.shutdown import Shutdown
@@ -168,6 +170,9 @@ class Worker:
             objective=spec.objective,
             values={found.epoch: float(getattr(found, spec.objective)) for found in stored},
         )
+        if slot.trial_id is not None and slot.trial_number is not None:
+            note = note_of_settled(submission, settled)
+            self._database.studies.note_trial(slot.study, slot.trial_id, slot.trial_number, note)
         failpoints.reached(failpoints.TOLD)
         self._database.queue.close(settled)
         failpoints.reached(failpoints.CLOSED)
@@ -179,12 +184,23 @@ class Worker:
         for stage_id, study in open_stages(engine, name):
             if all_closed(engine, stage_id):
                 self._bury_strays(stage_id, study)
-                write_best(engine, name)  # before the sweep is done: nobody looks after it then
+                self._hand_over(name, stage_id)
         while (waiting := finish_stages(engine, name)) is not None:
             _, spec = self._sweep(name)
             found = read_sweep(engine, name).stages
             before = [stage for stage in found if stage.state is StageState.DONE]
             open_stage(engine, waiting.id, kind_of(waiting.name).slots(spec, before))
+
+    def _hand_over(self, name: str, stage_id: int) -> None:
+        """Tell what a stage came to; before the sweep is done, for nobody looks after it then."""
+        write_best(self._database.engine, name)
+        submission, spec = self._sweep(name)
+        stages = read_sweep(self._database.engine, name).stages
+        over = next(stage for stage in stages if stage.id == stage_id)
+        state = how_it_ended(spec, over)
+        kind = kind_of(over.name)
+        note = study_note(spec, submission.runs, over.name, kind, state=state)
+        self._database.studies.note(over.study, note)
 
     def _bury_strays(self, stage_id: int, study: str) -> None:
         """End the trials that a late worker made for slots which others had taken over."""

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
+from optuna.distributions import FloatDistribution
+from optuna_dashboard import get_note
 from typer.testing import CliRunner
 
 from storage.database import Database
@@ -46,7 +49,7 @@ def epochs() -> int:
 
 
 def test_a_worker_that_dies_before_it_hands_over_is_replaced(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_best, calls = of_workers.write_best, list[int]()
 
@@ -72,6 +75,7 @@ def test_a_worker_that_dies_before_it_hands_over_is_replaced(
     assert Path("runs/one/search/trial-0002/attempt-1/train.log").exists()
     assert Path("runs/one/retrain/best/attempt-1/train.log").exists()
 
+    check_dashboard(tmp_path)
     runner = CliRunner()
     Path("runs/one/best.yaml").unlink()  # as of a sweep that ended before there was one
     found = json.loads(runner.invoke(app, ["best", "one", "--json"]).stdout)
@@ -83,3 +87,24 @@ def test_a_worker_that_dies_before_it_hands_over_is_replaced(
     assert f"settings: {Path('runs/one/best.yaml').resolve()}" in told
     shown = runner.invoke(app, ["status", "one"]).stdout
     assert "best settings: " in shown
+
+
+def check_dashboard(folder: Path) -> None:
+    """Check what optuna-dashboard shows of the sweep beside its numbers."""
+    url = f"sqlite:///{folder / 'sweep.db'}"
+    search, retrain = (
+        optuna.load_study(study_name=f"one/{stage}", storage=url) for stage in ("search", "retrain")
+    )
+    for trial in search.trials:
+        assert trial.distributions["lr0"] == FloatDistribution(0.001, 0.1, log=True)
+    assert [trial.user_attrs["label"] for trial in retrain.trials] == ["baseline", "best"]
+    note = get_note(search)
+    assert "of 3 settings of lr0, which has the highest map50_95" in note
+    assert "over: 3 complete; highest: trial 1, map50_95 " in note
+    assert f"{folder / 'reports' / 'one' / 'report.html'}" in note
+    assert "PED-ANOVA here and by fANOVA in the report" in note
+    assert "how good is the best setting" in get_note(retrain)
+    note = get_note(optuna.Trial(retrain, retrain.trials[1]._trial_id))
+    assert note.startswith("**best** of one/retrain: `lr0=0.01`")
+    assert "State: complete, best epoch 3: mAP50 " in note
+    assert f"{folder / 'runs' / 'one' / 'retrain' / 'best' / 'attempt-1' / 'train.log'}" in note

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sweep.errors import InputError
+from sweep.paths import LOG
 from sweep.training import registry
 from sweep.training.contract import (
     Decision,
@@ -29,8 +30,6 @@ from sweep.training.process.messages import Alive, Completed, EpochDone, Failed,
 
 ALIVE_EVERY_S = 5.0
 """The process gives a sign of life at least this often while its training moves on."""
-LOG = "train.log"
-"""All that a training prints, in its run folder."""
 
 _LONGEST = 500
 """Characters of a failure's message."""

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from sweep.paths import LOG
 from sweep.training.contract import Decision, EpochReport, FailureKind, TrialJob
-from sweep.training.process import child_main
 from sweep.training.process.child import ChildProcess
 from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Message, Stopped
 from tests.trainings import next_word
@@ -156,7 +156,7 @@ def test_the_log_has_what_was_printed_and_the_traceback(
     trainer = write_trainer(tmp_path, monkeypatch, "talking_trainer", body)
     (final,) = follow(start(job(trainer)))
     assert final == Failed(FailureKind.CRASHED, "ValueError: first line second line")
-    log = (tmp_path / "run" / child_main.LOG).read_text()
+    log = (tmp_path / "run" / LOG).read_text()
     for text in ("from python", "from below", "from a process", "an error", "Traceback"):
         assert text in log
 
@@ -349,7 +349,7 @@ def test_a_training_dies_with_the_server_that_forked_it(tmp_path: Path) -> None:
     try:
         assert supervisor.stdout is not None
         pid, server = map(int, supervisor.stdout.readline().split())
-        wait_until((tmp_path / "run" / child_main.LOG).exists, "the training begins")
+        wait_until((tmp_path / "run" / LOG).exists, "the training begins")
         os.kill(server, signal.SIGKILL)
         wait_until_gone(pid)
     finally:
