@@ -16,6 +16,7 @@ from sweep.paths import PREDICTIONS
 from sweep.report.trials import MAP50, MAP50_95, Metric, Trial
 from sweep.spec.space import Parameter
 from sweep.stages.base import ShownAs
+from sweep.stages.best import best_training
 from sweep.stages.plan import kind_of
 from sweep.stages.retrain import BASELINE, BEST
 
@@ -51,7 +52,7 @@ class ReportData:
     None where all scored 0: nothing was learned, so none is better.
     """
     retrain_stage: StageRecord | None
-    """The first stage whose models are shown; None where the sweep has none."""
+    """The stage whose models are shown; None where the sweep has none."""
     retrained: tuple[Run, ...]
     """Baseline (where there is one) and best, as far as the stage has opened."""
     dataset: PreparedDataset | None
@@ -84,8 +85,8 @@ def read(sweep: SweepRecord) -> ReportData:
     Files that are not there (the report may be made on another machine) leave a reason behind,
     not an error.
     """
-    search_stage, retrain_stage = (_first(sweep, way) for way in (ShownAs.TRIALS, ShownAs.MODELS))
     objective = MAP50 if sweep.spec.get("objective") == MAP50.key else MAP50_95
+    search_stage, retrain_stage = _first(sweep, ShownAs.TRIALS), _retraining(sweep, objective)
     search = _trials(search_stage)
     scored = [(score, trial) for trial in search if (score := trial.score(objective))]
     return ReportData(
@@ -112,6 +113,14 @@ def read(sweep: SweepRecord) -> ReportData:
 
 def _first(sweep: SweepRecord, way: ShownAs) -> StageRecord | None:
     return next((stage for stage in sweep.stages if kind_of(stage.name).shown_as is way), None)
+
+
+def _retraining(sweep: SweepRecord, objective: Metric) -> StageRecord | None:
+    """Return the retraining that gave the recommended model; the first where none did."""
+    best = best_training(sweep.stages, objective.key)
+    if best is not None and kind_of(best.stage.name).shown_as is ShownAs.MODELS:
+        return best.stage
+    return _first(sweep, ShownAs.MODELS)
 
 
 def _trials(stage: StageRecord | None) -> tuple[Trial, ...]:

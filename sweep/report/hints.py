@@ -53,8 +53,8 @@ def _nothing_learned(sweep: SweepRecord, complete: Sequence[SlotRecord]) -> Hint
     if sweep.dataset is not None:
         ways.append(f"a look at the labels ({sweep.dataset / 'preview.html'})")
     text = (
-        f"Nothing was learned: all {len(complete)} completed trials of the search scored 0, so no "
-        f"setting is the best. What may help: {', '.join(ways)}."
+        f"Nothing was learned: no completed trial of the search ({len(complete)} in all) scored "
+        f"above 0, so no setting is the best. What may help: {', '.join(ways)}."
     )
     if any(slot.label == BEST for stage in sweep.stages for slot in stage.slots):
         text += f" What was retrained as `{BEST}` is only the setting tried first."

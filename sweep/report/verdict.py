@@ -79,7 +79,8 @@ def _model(data: ReportData) -> str:
         return ""
     runs, name = data.sweep.runs, data.sweep.name
     weights, settings_file = best_weights(runs, name), best_settings(runs, name)
-    where = f"{settings_file} has its settings."
+    trial = f"trial {best.slot.trial_number} of {best.stage.name}"
+    where = f"{settings_file} has the settings of {trial}."
     return f"The model is {weights}; {where}" if weights.is_file() else where
 
 

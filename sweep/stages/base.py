@@ -19,7 +19,7 @@ Settings = Mapping[str, Any]
 
 
 class ShownAs(Enum):
-    """How the report shows a stage, the first one of each way."""
+    """How the report shows a stage: the first search, and the retraining that it recommends."""
 
     TRIALS = auto()  # many settings tried for a short time: heatmaps, curves, importance
     MODELS = auto()  # baseline and best in full: their curves, and their scores on the test split

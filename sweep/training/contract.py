@@ -84,7 +84,7 @@ class TrialJob:
 
     sweep: str
     slot: int
-    """Id of the slot this trial fills; with `attempt` it names the run folder."""
+    """Id of the slot that this trial fills."""
     attempt: int
     """How often the slot was claimed, from 1."""
     trainer: str = "ultralytics"

@@ -81,7 +81,10 @@ def test_where_all_scored_zero_nothing_is_crowned() -> None:
     sweep = replace(make_sweep(make_search(slots)), model="yolov8n.yaml")
     (hint,) = hints(sweep)
     assert hint.kind == "nothing_learned"
-    assert "all 3 completed trials of the search scored 0, so no setting is the best" in hint.text
+    assert (
+        "no completed trial of the search (3 in all) scored above 0, so no setting is the best"
+        in hint.text
+    )
     assert "more epochs, weights to start from (model: yolov8n.pt), a look at the" in hint.text
     retrained = make_retrain([make_slot(0, grid()[0], label="best", slot=100, score=0.0)])
     (text,) = told(replace(sweep, stages=(*sweep.stages, retrained)), "nothing_learned")

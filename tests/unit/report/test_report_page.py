@@ -146,6 +146,16 @@ def test_other_sweeps_have_a_report_that_says_what_is_missing(sweep, says, tmp_p
         assert words in page
 
 
+def test_the_best_retrained_alone_has_a_page(whole_sweep, tmp_path):
+    search, retrain = whole_sweep.stages
+    alone = replace(whole_sweep, stages=(search, replace(retrain, slots=retrain.slots[1:])))
+
+    page = without_plotly(build_report(alone, tmp_path).read_text())
+
+    assert "no baseline was trained beside it" in page
+    assert "No pictures: there are no boxes of baseline: nobody asked for it." in page
+
+
 def test_names_from_outside_cannot_become_markup(tmp_path):
     sweep = make_sweep(
         make_search(

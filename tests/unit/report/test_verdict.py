@@ -42,7 +42,7 @@ def test_a_search_that_learned_nothing_has_no_best_setting():
     assert data.best is None
     assert (found.headline, found.search) == ("Nothing was learned", "The search has 3 trials.")
     assert found.model == ""
-    assert "all 3 completed trials of the search scored 0" in found.caveats[0]
+    assert "no completed trial of the search (3 in all) scored above 0" in found.caveats[0]
 
 
 def test_the_best_alone_is_judged_without_a_baseline(whole_sweep):
@@ -55,6 +55,21 @@ def test_the_best_alone_is_judged_without_a_baseline(whole_sweep):
         "Retrained for 100 epochs and judged on the test split (24 images), the best setting has "
         "mAP50-95 0.375; no baseline was trained beside it."
     )
+
+
+def test_a_later_retraining_is_the_one_that_is_shown(whole_sweep):
+    search, retrain = whole_sweep.stages
+    again = replace(retrain, id=3, name="retrain-2", epochs=200)
+
+    both = read(replace(whole_sweep, stages=(search, retrain, again)))
+    begun = replace(again, slots=tuple(replace(slot, result=None) for slot in again.slots))
+    begun = replace(
+        begun, slots=tuple(replace(slot, state=SlotState.RUNNING) for slot in begun.slots)
+    )
+    one = read(replace(whole_sweep, stages=(search, retrain, begun)))
+
+    assert verdict(both).test.startswith("Retrained for 200 epochs and judged on the test split")
+    assert verdict(one).test.startswith("Retrained for 100 epochs and judged on the test split")
 
 
 def test_hints_stand_among_the_caveats():
