@@ -85,14 +85,15 @@ class RunFolders:
     @property
     def attempts(self) -> dict[int, Path]:
         """Folders of the attempts so far, by attempt; also those named for slots, as before."""
-        named_for_slot = self.runs / self.sweep / f"{self.slot:06d}"
-        found = {
-            int(folder.name): folder for folder in named_for_slot.glob("*") if folder.name.isdigit()
-        }
+        folders = [*(self.runs / self.sweep / f"{self.slot:06d}").glob("*")]
         if self._mark(self.trial).exists():
-            for folder in self.trial.glob(f"{_ATTEMPT}*"):
-                found[int(folder.name.removeprefix(_ATTEMPT))] = folder
-        return found
+            folders += self.trial.glob(f"{_ATTEMPT}*")
+        numbers = [folder.name.removeprefix(_ATTEMPT) for folder in folders]
+        return {
+            int(number): folder
+            for number, folder in zip(numbers, folders, strict=True)
+            if number.isdigit()  # not a copy that a user made
+        }
 
     def attempt(self, attempt: int) -> Path:
         """Folder that one attempt writes to; earlier attempts' are only read."""

@@ -27,6 +27,7 @@ def test_a_trial_keeps_its_folder_and_finds_its_attempts(tmp_path: Path) -> None
     one.make()
     for attempt in (1, 3):  # the second died before it wrote anything
         one.attempt(attempt).mkdir()
+    (one.trial / "attempt-1-copy").mkdir()
     assert one.attempts == {1: one.attempt(1), 3: one.attempt(3)}
     assert one.trial == tmp_path / "s" / "search" / "trial-0007"
 
