@@ -23,12 +23,15 @@ from pydantic import (
     model_validator,
 )
 
+from sweep.data.data_yaml import dataset_name, is_data_yaml
 from sweep.errors import InputError
 from sweep.files.validation import explain
 from sweep.files.yaml import read_yaml
 
 Resize = Literal["letterbox", "stretch", "none"]
 
+DEFAULT_SIZE_PX = 640
+"""Ultralytics' default of `imgsz`."""
 RATIO_TOLERANCE = 1e-6
 """How far the sum of the split's ratios may be from 1."""
 
@@ -171,7 +174,9 @@ class DatasetSpec(_Section):
     damaged: Literal["refuse", "leave out"] = "refuse"
     """What becomes of images that cannot be decoded."""
     size: Annotated[int, Strict(), Field(ge=32, le=MAX_SIZE_PX)] | None = None
-    """Side of the square that images are resized to, px; None only with `resize: none`."""
+    """Side of the square that images are resized to, px; None only with `resize: none`.
+
+    Where the file names none: as `load` is told."""
     resize: Resize = "letterbox"
     """`letterbox` keeps the aspect ratio and pads, `stretch` does not, `none` keeps every image."""
     split: SplitSpec | None = None
@@ -185,19 +190,41 @@ class DatasetSpec(_Section):
         return self._file
 
     @classmethod
-    def load(cls, path: Path) -> "DatasetSpec":
-        """Read a dataset file. Paths in it are relative to it.
+    def load(cls, path: Path, *, size_px: int | None = None) -> "DatasetSpec":
+        """Read a dataset file; paths in it are relative to it. Or take a `data.yaml` as it is.
+
+        Args:
+            path: The file.
+            size_px: Of the images where the file names no size; None for 640.
 
         Raises:
             InputError: If the file cannot be read or says something that is not allowed.
         """
-        found = read_yaml(path)
+        found = read_yaml(path, cls)
+        if is_data_yaml(found):
+            found = {"name": dataset_name(path), "source": {"yolo": path.name}}
+        context = {"folder": path.absolute().parent, "size": size_px or DEFAULT_SIZE_PX}
         try:
-            spec = cls.model_validate(found, context={"folder": path.absolute().parent})
+            spec = cls.model_validate(found, context=context)
         except ValidationError as error:
             raise InputError(explain(error, cls, path)) from error
         spec._file = path
         return spec
+
+    @property
+    def is_data_yaml(self) -> bool:
+        """Whether it was read from a `data.yaml`, so that there is no dataset file."""
+        return isinstance(self.source, YoloSource) and self.source.yolo == self.file.absolute()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_by_default(cls, found: Any, info: ValidationInfo) -> Any:
+        size = (info.context or {}).get("size")
+        if not isinstance(found, dict) or size is None or found.get("size") is not None:
+            return found
+        drawn = _kind(found.get("source")) == "SyntheticSource"
+        keeps_sizes = found.get("resize") == "none" and not drawn
+        return found if keeps_sizes else found | {"size": size}
 
     @field_validator("name")
     @classmethod

@@ -189,11 +189,20 @@ class SweepSpec(_Section):
         Raises:
             InputError: If it cannot be read or is wrong; one line for the user.
         """
-        found = read_yaml(path)
+        found = read_yaml(path, cls)
+        if str(found.get("trainer", cls.model_fields["trainer"].default)) not in BUILT_IN:
+            # What its settings may be is not known: not whether `on` is a word or true.
+            found = read_yaml(path, cls, refuse_unclear=True)
         try:
             return cls.model_validate(found)
         except ValidationError as error:
             raise InputError(explain(error, cls, path)) from error
+
+    @property
+    def image_size_px(self) -> int | None:
+        """The largest `imgsz` of its trainings; None if it names none."""
+        sizes = [value for _, name, value in self._all_settings() if name == "imgsz"]
+        return max((size for size in sizes if type(size) is int), default=None)
 
     def dataset_file(self, sweep_file: Path) -> Path | None:
         """Return the dataset file that it names, from the folder of the sweep file it is from."""

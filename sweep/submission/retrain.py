@@ -101,14 +101,14 @@ def _setting(text: str) -> tuple[str, Scalar]:
     """Read `KEY=VALUE`, its value as a sweep file has it.
 
     Raises:
-        InputError: If it is written otherwise.
+        InputError: If it is written otherwise, or its value is not clear.
     """
     name, equals, value = (part.strip() for part in text.partition("="))
     if not (name and equals and value):
         raise InputError(
             f"{_OPTION} {text}: should be a setting and its value; write KEY=VALUE, e.g. lr0=0.01"
         )
-    return name, read_value(value)
+    return name, read_value(value, Path(f"{_OPTION} {name}"))
 
 
 def _slots(record: SweepRecord, spec: SweepSpec) -> Sequence[NewSlot]:

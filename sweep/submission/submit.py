@@ -51,7 +51,9 @@ def load(file: Path) -> SweepSpec:
 
 
 def dataset_spec(spec: SweepSpec, file: Path) -> "DatasetSpec | None":
-    """Read the dataset file that a sweep file names; None where it names none.
+    """Read the dataset file or `data.yaml` that a sweep file names; None where it names none.
+
+    Images are resized to the sweep's `imgsz` where the dataset file names no size.
 
     Raises:
         InputError: If it is not there, or anything in it is wrong.
@@ -63,7 +65,7 @@ def dataset_spec(spec: SweepSpec, file: Path) -> "DatasetSpec | None":
         return None
     if not path.exists():
         raise InputError(f"{file}: dataset: {path} does not exist; paths are relative to this file")
-    return DatasetSpec.load(path)
+    return DatasetSpec.load(path, size_px=spec.image_size_px)
 
 
 def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> Submitted:

@@ -83,7 +83,7 @@ def similar_images(plan: Plan) -> list[list[str]]:
 
 def warnings(plan: Plan) -> list[str]:
     """Return what the user should know before training on the dataset."""
-    found = []
+    found = [*plan.clean.source.notes]
     for split, counts in boxes_per_class(plan).items():
         missing = [name for name, count in counts.items() if not count]
         if missing and split in plan.splits:

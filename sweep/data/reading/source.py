@@ -90,6 +90,8 @@ class Source:
     """Names without repeats, in the source's order; some may have no box."""
     mended: tuple[AnnotationFix, ...] = ()
     """What was mended while reading."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how it was read."""
     left_out: tuple[LeftOut, ...] = ()
     """Images that could not be had, or not be decoded."""
 

@@ -10,11 +10,12 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
+from sweep.data.data_yaml import read_data_yaml, root_of
 from sweep.data.prepared import SPLITS, Split
+from sweep.data.reading.other_tasks import refuse_other_tasks
 from sweep.data.reading.picture import PictureError, upright_size
 from sweep.data.reading.source import Source, SourceBox, SourceImage
 from sweep.errors import InputError
-from sweep.files.yaml import read_yaml
 
 IMAGE_SUFFIXES = {
     *(".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"),
@@ -37,16 +38,14 @@ def read_yolo(data_yaml: Path, *, leave_out_damaged: bool = False) -> Source:
     Raises:
         InputError: If a file cannot be read or a label is wrong; it names file and line.
     """
-    tree = read_yaml(data_yaml)
-    if "kpt_shape" in tree:
-        raise InputError(f"{data_yaml}: kpt_shape: its labels hold keypoints; must be boxes only")
-    if "validation" in tree:
-        tree.setdefault("val", tree["validation"])  # Ultralytics knows both names
-    if not isinstance(tree.get("path"), str | None):
-        raise InputError(f"{data_yaml}: path: found {tree['path']!r}; must be a text")
-    root = data_yaml.parent / (tree.get("path") or "")
+    tree = read_data_yaml(data_yaml)
+    root = root_of(data_yaml, tree)
     names = _names(data_yaml, tree)
     found = [split for split in SPLITS if tree.get(split)]
+    notes: list[str] = []
+    if "test" in found and not _has_images(root, tree["test"]):
+        found.remove("test")  # exports name it, whether or not there is one
+        notes.append(f"{data_yaml.name}: test: no image in {tree['test']}; there is no test split")
     if not found:
         raise InputError(f"{data_yaml}: train: missing; add the folder of the training images")
     keeps_splits = "train" in found and "val" in found
@@ -83,7 +82,9 @@ def read_yolo(data_yaml: Path, *, leave_out_damaged: bool = False) -> Source:
                 split=split if keeps_splits else None,
             )
         )
-    source = Source(images=tuple(images), classes=tuple(dict.fromkeys(names.values())))
+    refuse_other_tasks(data_yaml, [_label_file(file) for file in files])
+    classes = tuple(dict.fromkeys(names.values()))
+    source = Source(images=tuple(images), classes=classes, notes=tuple(notes))
     return source.without(damaged)
 
 
@@ -105,13 +106,9 @@ def _files(data_yaml: Path, root: Path, split: Split, places: Any) -> Iterator[P
     for place in places if isinstance(places, list) else [places]:
         if not isinstance(place, str):
             raise InputError(f"{data_yaml}: {split}: found {place!r}; must be a folder or a list")
-        path = root / place
-        if not path.exists() and place.startswith("../"):
-            path = root / place.removeprefix("../")  # as Ultralytics does for Roboflow's exports
+        path = _place(root, place)
         if path.is_dir():
-            # As Ultralytics finds them: behind links, too, but none with a dot in front.
-            below = map(Path, glob(f"{escape(str(path))}/**/*.*", recursive=True))  # noqa: PTH207
-            files = sorted(file for file in below if file.suffix.lower() in IMAGE_SUFFIXES)
+            files = _images_below(path)
         elif path.is_file() and path.suffix == ".txt":
             lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
             files = [path.parent / line.strip() for line in lines if line.strip()]
@@ -120,6 +117,26 @@ def _files(data_yaml: Path, root: Path, split: Split, places: Any) -> Iterator[P
         if not files:
             raise InputError(f"{data_yaml}: {split}: no image in {path}")
         yield from files
+
+
+def _place(root: Path, place: str) -> Path:
+    path = root / place
+    if not path.exists() and place.startswith("../"):
+        path = root / place.removeprefix("../")  # as Ultralytics does for Roboflow's exports
+    return path
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Return the images as Ultralytics finds them: behind links, too, but none with a dot first."""
+    below = map(Path, glob(f"{escape(str(folder))}/**/*.*", recursive=True))  # noqa: PTH207
+    return sorted(file for file in below if file.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _has_images(root: Path, place: Any) -> bool:
+    """Whether a place of images may hold some: all but a folder that is not there or empty."""
+    if not isinstance(place, str) or place.endswith(".txt"):
+        return True
+    return bool(_images_below(_place(root, place)))
 
 
 def _label_file(image: Path) -> Path:
@@ -172,5 +189,6 @@ def _row(where: str, words: list[str]) -> tuple[int, float, float, float, float]
         across, down = numbers[::2], numbers[1::2]
         return int(label), min(across), min(down), max(across), max(down)
     raise InputError(
-        f"{where}: found {len(words)} numbers; must be class, x, y, width, height or a polygon"
+        f"{where}: found {len(words)} numbers; must be class, x, y, width, height or a polygon, "
+        "without confidences and keypoints"
     )

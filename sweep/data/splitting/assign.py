@@ -52,8 +52,18 @@ def _given(spec: DatasetSpec, clean: CleanDataset) -> list[Split]:
     images = clean.source.images
     splits = [image.split for image in images if image.split]
     if len(splits) < len(images):
-        raise InputError(f"{spec.file}: split: missing; the tree has no train and val: add it")
+        raise InputError(
+            f"{spec.file}: val: missing; the tree needs train and val, or {_anew(spec)}"
+        )
     return splits
+
+
+def _anew(spec: DatasetSpec) -> str:
+    """Say how the images are split anew."""
+    split = "`split: {train: 0.7, val: 0.2, test: 0.1}`"
+    if not spec.is_data_yaml:
+        return f"add {split} to split anew"
+    return f"write a dataset file with `source: {{yolo: {spec.file.name}}}` and {split}"
 
 
 def refuse_shared(spec: DatasetSpec, clean: CleanDataset, digests: Sequence[str]) -> None:
@@ -73,5 +83,5 @@ def refuse_shared(spec: DatasetSpec, clean: CleanDataset, digests: Sequence[str]
         if other.split != image.split:
             raise InputError(
                 f"{spec.file}: split: {other.name} ({other.split}) and {image.name} "
-                f"({image.split}) are the same image; add `split` to split anew"
+                f"({image.split}) are the same image; {_anew(spec)}"
             )

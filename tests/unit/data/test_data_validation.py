@@ -96,17 +96,35 @@ def test_prefers_the_misspelt_key_to_the_missing_one() -> None:
         (b"a: 1\nb: 2\na: 3", "line 3: not YAML: key 'a' is written twice; keep one"),
         (b"a: {b: 1, b: 2}", "line 1: not YAML: key 'b' is written twice"),
         (b"a: [1", "line 1: not YAML: expected ',' or ']'"),
-        (b"a: 1\n\tb: 2", "line 2: not YAML: found character '\\t'"),
+        (
+            b"a: 1\n\tb: 2",
+            "line 2: not YAML: found character '\\t' that cannot start any token; indent with",
+        ),
+        (
+            b"a: @b",
+            "line 1: not YAML: found character '@' that cannot start any token; put the text",
+        ),
+        (b"a: *b", "line 1: not YAML: found undefined alias 'b'; put the text in quotes"),
+        (b"a: !b c", "line 1: not YAML: could not determine a constructor for the tag '!b'; put"),
+        (b"a: b: c", "line 1: not YAML: mapping values are not allowed here; put a text that has"),
         (b"", "found nothing at the top; must be a mapping"),
         (b"- 1", "found a list at the top; must be a mapping"),
         (b"a: 1\nb: \xff", "line 2: not UTF-8"),
         (b"a: 1\n---\nb: 2", "line 2: not YAML: but found another document"),
-        (b"a: 2024-13-45", "line 1: not YAML: not a valid value"),
         (b"a: !!int ''", "line 1: not YAML: not a valid value"),
         (b"a: !!python/object:os.system x", "line 1: not YAML: could not determine"),
         (b"? [1]\n: 2", "line 1: not YAML: found unhashable key"),
         (b"a: \x00", "not YAML: unacceptable character"),
+        ("a: b".encode("utf-16"), "line 1: not UTF-8; save the file as UTF-8"),
+        (b"7", "found a single value at the top; must be a mapping"),
+        (b"a: &a [*a]", "nested too deeply"),
         (b"[" * 500, "nested too deeply"),
+        (
+            b"a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+            b"c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+            b"e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]",
+            "more than 1000000 values; use fewer anchors",
+        ),
     ],
 )
 def test_refuses_broken_yaml_in_one_line(tmp_path: Path, text: bytes, line: str) -> None:

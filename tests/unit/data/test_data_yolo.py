@@ -125,8 +125,17 @@ def test_wrong_labels_name_file_and_line(tmp_path: Path, row: str, line: str) ->
         ("train: images\nkpt_shape: [17, 3]\nnames: [a]\n", "kpt_shape: its labels hold keypo"),
         ("train: images\nnames: [[a]]\n", "names: found 0: ['a']; must be `0: name`"),
         ("train: absent\nnames: [a, b]\n", "train: no such folder or .txt file: "),
-        ("train: 3\nnames: [a, b]\n", "train: found 3; must be a folder or a list"),
+        ("train: {a: b}\nnames: [a, b]\n", "train: found {'a': 'b'}; must be a folder or a list"),
+        ("train: 3\nnames: [a, b]\n", "train: no such folder or .txt file: {folder}/3"),
         ("path: [x]\ntrain: tree\nnames: [a, b]\n", "path: found ['x']; must be a text"),
+        (
+            "path: /x\ntrain: tree\nnames: [a, b]\n",
+            "path: no such folder: /x; correct it, or leave",
+        ),
+        (
+            "path: x\ntrain: tree\nnames: [a]\ndownload: https://a/b.zip\n",
+            "path: no such folder: x; download it from https://a/b.zip first",
+        ),
         ("train: tree/labels\nnames: [a, b]\n", "train: no image in "),
         ("train: tree\nval: tree\nnames: [a, b]\n", "val: "),
     ],
@@ -135,7 +144,7 @@ def test_wrong_trees_are_refused_in_one_line(tmp_path: Path, yaml: str, line: st
     data_yaml = make_tree(tmp_path, yaml)
     with pytest.raises(InputError) as raised:
         read_yolo(data_yaml)
-    assert str(raised.value).startswith(f"{data_yaml}: {line}")
+    assert str(raised.value).startswith(f"{data_yaml}: {line}".replace("{folder}", str(tmp_path)))
     assert "\n" not in str(raised.value)
 
 

@@ -129,3 +129,42 @@ def test_differences_name_each_changed_field() -> None:
     old = {"search": {"epochs": 4, "seed": 0}, "name": "one", "train": {"batch": 8}}
     new = {"search": {"epochs": 5, "seed": 0}, "name": "one", "train": {}}
     assert differences(old, new) == ["search.epochs: 4 -> 5", "train.batch: 8 -> (left out)"]
+
+
+TEXTS = """\
+name: 007
+dataset: 2024-01-01
+model: yolov8n.yaml
+trainer: {trainer}
+train: {{optimizer: SGD, cos_lr: yes, lr0: 1e-2, weight_decay: .5e-3}}
+search: {{epochs: 3, pruner: null, space: {{{space}}}}}
+"""
+
+
+def test_text_is_taken_as_written_and_numbers_are_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(TEXTS.format(trainer="ultralytics", space="momentum: [9e-1, 0.5]"))
+    spec = SweepSpec.load(file)
+    assert (spec.name, spec.dataset, spec.search.pruner) == ("007", "2024-01-01", "none")
+    assert spec.train == {"optimizer": "SGD", "cos_lr": True, "lr0": 0.01, "weight_decay": 0.0005}
+    assert spec.search.space["momentum"].choices == (0.9, 0.5)
+
+
+@pytest.mark.parametrize("word", ["yes", "NO", "on", "1_0", "0x1F"])
+def test_choices_of_ones_own_trainer_are_clear_or_in_quotes(tmp_path: Path, word: str) -> None:
+    file = tmp_path / "one.yaml"
+    text = TEXTS.replace("yes", "true")
+    file.write_text(text.format(trainer="mine:train", space=f"blur: [light, {word}]"))
+    with pytest.raises(InputError, match=f"search.space.blur: found {word}, .* put it in quotes$"):
+        SweepSpec.load(file)
+    file.write_text(text.format(trainer="mine:train", space=f"blur: [light, '{word}', 2024-01-01]"))
+    assert SweepSpec.load(file).search.space["blur"].choices == ("light", word, "2024-01-01")
+
+
+@pytest.mark.parametrize("epochs", ["yes", "010", "1:30"])
+def test_what_is_no_number_is_not_taken_for_one(tmp_path: Path, epochs: str) -> None:
+    file = tmp_path / "one.yaml"
+    text = TEXTS.format(trainer="ultralytics", space="momentum: [0.9]")
+    file.write_text(text.replace("epochs: 3", f"epochs: {epochs}"))
+    with pytest.raises(InputError, match=f"search.epochs: found '?{epochs}"):
+        SweepSpec.load(file)
