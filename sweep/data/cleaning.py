@@ -73,7 +73,13 @@ def clean_source(spec: DatasetSpec, source: Source) -> CleanDataset:
 def _read(spec: DatasetSpec) -> Source:
     match spec.source:
         case CocoSource(coco=annotations, images=images, download=url_key, boxes=boxes):
-            source = read_coco(annotations, images, url_key, around=boxes == "segmentation")
+            source = read_coco(
+                annotations,
+                images,
+                url_key,
+                around=boxes == "segmentation",
+                group_key=spec.group_field,
+            )
             return predefined_splits(spec, source)
         case YoloSource(yolo=data_yaml):
             return read_yolo(data_yaml, leave_out_damaged=spec.damaged == "leave out")

@@ -1,6 +1,5 @@
 """The dataset file: where the images and boxes are, and how they are prepared."""
 
-import math
 import re
 from collections import Counter
 from itertools import chain
@@ -9,11 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
-    FiniteFloat,
     PrivateAttr,
     Strict,
     Tag,
@@ -24,6 +20,7 @@ from pydantic import (
 )
 
 from sweep.data.data_yaml import dataset_name, is_data_yaml
+from sweep.data.split_section import ImageGroups, Section, SplitSpec, WholeNumber
 from sweep.errors import InputError
 from sweep.files.validation import explain
 from sweep.files.yaml import read_yaml
@@ -32,8 +29,6 @@ Resize = Literal["letterbox", "stretch", "none"]
 
 DEFAULT_SIZE_PX = 640
 """Ultralytics' default of `imgsz`."""
-RATIO_TOLERANCE = 1e-6
-"""How far the sum of the split's ratios may be from 1."""
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -53,19 +48,13 @@ def _list_beside_the_file(place: str, info: ValidationInfo) -> str:
 
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 """A path that is relative to the dataset file; absolute once loaded."""
-WholeNumber = Annotated[int, Strict(), Field(ge=0)]
-Ratio = Annotated[FiniteFloat, Strict()]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 SplitPlace = Annotated[str, Field(min_length=1), AfterValidator(_list_beside_the_file)]
 """A folder in the image folder, or a text file that lists file names, one a line."""
 
 
-class PredefinedSplits(_Section):
+class PredefinedSplits(Section):
     """Where the images of each split are, for a dataset that is split already."""
 
     train: SplitPlace
@@ -73,7 +62,7 @@ class PredefinedSplits(_Section):
     test: SplitPlace | None = None
 
 
-class CocoSource(_Section):
+class CocoSource(Section):
     """Boxes in a COCO file, images in a folder."""
 
     coco: FilePath
@@ -104,14 +93,14 @@ class CocoSource(_Section):
         return self
 
 
-class YoloSource(_Section):
+class YoloSource(Section):
     """A tree of images and label files as Ultralytics reads it."""
 
     yolo: FilePath
     """Its `data.yaml`."""
 
 
-class SyntheticSource(_Section):
+class SyntheticSource(Section):
     """Drawn images: needs no download, and a small network learns it within minutes."""
 
     synthetic: Literal["shapes"]
@@ -120,7 +109,7 @@ class SyntheticSource(_Section):
 
 
 def _kind(source: Any) -> str | None:
-    if isinstance(source, _Section):
+    if isinstance(source, Section):
         return type(source).__name__
     kinds = {"coco": "CocoSource", "yolo": "YoloSource", "synthetic": "SyntheticSource"}
     found = [kinds[key] for key in kinds if isinstance(source, dict) and key in source]
@@ -140,26 +129,7 @@ Source = Annotated[
 ]
 
 
-class SplitSpec(_Section):
-    """Shares of the images, and the seed of the split."""
-
-    train: Annotated[Ratio, Field(gt=0)]
-    val: Annotated[Ratio, Field(gt=0)]
-    test: Annotated[Ratio, Field(ge=0)]
-    seed: WholeNumber = 0
-
-    @model_validator(mode="after")
-    def _sum(self) -> "SplitSpec":
-        total = self.train + self.val + self.test
-        if not math.isclose(total, 1, abs_tol=RATIO_TOLERANCE, rel_tol=0):
-            raise ValueError(
-                f"train {self.train} + val {self.val} + test {self.test} is {total:g}; "
-                "the three must sum to 1"
-            )
-        return self
-
-
-class DatasetSpec(_Section):
+class DatasetSpec(Section):
     """The whole dataset file."""
 
     MAX_SIZE_PX: ClassVar[int] = 8192
@@ -210,6 +180,12 @@ class DatasetSpec(_Section):
             raise InputError(explain(error, cls, path)) from error
         spec._file = path
         return spec
+
+    @property
+    def group_field(self) -> str | None:
+        """Key of a COCO image's entry that says which group it is of; None if none does."""
+        groups = self.split and self.split.groups
+        return groups.field if isinstance(groups, ImageGroups) else None
 
     @property
     def is_data_yaml(self) -> bool:
@@ -272,5 +248,10 @@ class DatasetSpec(_Section):
         if self.split is None and not has_splits:
             raise ValueError(
                 "split: missing; add it, such as `split: {train: 0.7, val: 0.2, test: 0.1}`"
+            )
+        if self.group_field is not None and not isinstance(self.source, CocoSource):
+            raise ValueError(
+                "split.groups.field: only images of a COCO file have fields; give `name`, a "
+                "pattern of file names, or write `groups: folder`"
             )
         return self

@@ -126,7 +126,7 @@ def _write_whole(
             spec=spec,
             clean=clean,
             images=images,
-            splits=assign_splits(spec, clean, [digests[first] for first in similar]),
+            splits=assign_splits(spec, clean, digests, similar),
             similar=similar,
             fingerprint=hashed,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sweep.data.cleaning import read_clean
 from sweep.data.dataset_file import DatasetSpec
+from sweep.data.splitting.assign import assign_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,12 @@ def check(spec: DatasetSpec) -> DatasetSummary:
     """Check a dataset file against its source; images may be missing and are not decoded.
 
     Raises:
-        InputError: If the source is wrong, or the dataset file does not fit it.
+        InputError: If the source is wrong, or the dataset file does not fit it, or it cannot be
+            split.
     """
     clean = read_clean(spec)
+    if spec.split is None or spec.split.groups is not None:  # else what the images hold decides
+        assign_splits(spec, clean, [image.name for image in clean.source.images])
     labels = Counter(box.label for boxes in clean.boxes for box in boxes)
     return DatasetSummary(
         name=spec.name,

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from sweep.data.cleaning import CleanDataset
 from sweep.data.dataset_file import DatasetSpec
+from sweep.data.splitting.groups import image_groups
 
 VERSION = 2
 """Raise it when the same input is prepared to another output: old folders are then left alone."""
@@ -39,4 +40,6 @@ def fingerprint(spec: DatasetSpec, clean: CleanDataset, digests: Sequence[str]) 
         "mended": list(map(_MENDING, clean.mended)),
         "left_out": [left.image.name for left in clean.source.left_out],
     }
+    if (groups := image_groups(spec, clean.source)) is not None:
+        inputs["groups"] = groups
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,9 @@ from sweep.data.packing.fingerprint import VERSION
 from sweep.data.packing.folder import Plan
 from sweep.data.prepared import SPLITS, PreparedDataset, Split
 
+MAX_SHARE_OFF = 0.1
+"""How far a split's share of the images may be off before the user is told."""
+
 
 def report(plan: Plan, dataset: PreparedDataset) -> dict[str, Any]:
     """Return the report as plain JSON values; the same for the same input."""
@@ -88,6 +91,7 @@ def warnings(plan: Plan) -> list[str]:
         missing = [name for name, count in counts.items() if not count]
         if missing and split in plan.splits:
             found.append(f"{split}: no box of {', '.join(missing)}")
+    found += _shares_off(plan)
     for index, first in enumerate(plan.similar):
         if plan.splits[first] != plan.splits[index]:
             found.append(
@@ -95,6 +99,20 @@ def warnings(plan: Plan) -> list[str]:
                 f"{plan.images[index].source} ({plan.splits[index]}) look alike"
             )
     return found
+
+
+def _shares_off(plan: Plan) -> list[str]:
+    """Return the splits whose size is far from what was asked for, as images stay together."""
+    split_spec, total = plan.spec.split, len(plan.splits)
+    if split_spec is None or (split_spec.groups is None and len(set(plan.similar)) == total):
+        return []
+    return [
+        f"{split}: {had} of {total} images instead of {wanted:.0%}, as those that look alike or "
+        "are of one group stay together; see `split.groups`"
+        for split in SPLITS
+        for wanted, had in [(getattr(split_spec, split), plan.splits.count(split))]
+        if abs(had / total - wanted) > MAX_SHARE_OFF
+    ]
 
 
 def _mended(plan: Plan, reason: Reason) -> list[dict[str, Any]]:

@@ -10,11 +10,16 @@ from typing import Any
 from sweep.data.annotation_fixes import ROUNDING_PX, AnnotationFix, Reason
 from sweep.data.reading.segmentation import box_around, is_finite
 from sweep.data.reading.source import Source, SourceBox, SourceImage
-from sweep.errors import InputError
+from sweep.errors import InputError, nearest
 
 
 def read_coco(
-    annotations: Path, images: Path, url_key: str | None = None, *, around: bool = False
+    annotations: Path,
+    images: Path,
+    url_key: str | None = None,
+    *,
+    around: bool = False,
+    group_key: str | None = None,
 ) -> Source:
     """Read a COCO file. The images themselves are not opened and may be missing.
 
@@ -24,6 +29,7 @@ def read_coco(
         annotations: The COCO file.
         images: The folder that `file_name` is relative to.
         url_key: Key of an image's entry that holds its URL, or None.
+        group_key: Key of an image's entry that says which group it is of, or None.
         around: Whether a box is the one around its annotation's segmentation, where it has one.
 
     Raises:
@@ -74,6 +80,7 @@ def read_coco(
                 read=paths[image_id].read_bytes,
                 path=paths[image_id],
                 url=None if url_key is None else _url(entry, url_key),
+                group=None if group_key is None else _group(entry, group_key),
             )
             for image_id, entry in records.items()
         ),
@@ -205,6 +212,17 @@ def _inside(folder: Path, entry: _Entry) -> Path:
             "file_name", f"found {_shown(name)}; must lie in the image folder {folder}"
         )
     return folder / name
+
+
+def _group(entry: _Entry, key: str) -> str:
+    """Return the group, a text or a number in the file."""
+    found = entry.value.get(key)
+    if found is None:
+        given = [key for key, value in entry.value.items() if value is not None]
+        raise entry.error(key, f"missing, and `split.groups` needs it; {nearest(key, given)}")
+    if isinstance(found, bool) or not isinstance(found, str | int | float):
+        raise entry.error(key, f"found {_shown(found)}; must be a text or a number")
+    return str(found)
 
 
 def _url(entry: _Entry, key: str) -> str:

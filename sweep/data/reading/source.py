@@ -69,6 +69,8 @@ class SourceImage:
     """Its file; None if the image is drawn."""
     url: str | None = None
     """Where it can be fetched."""
+    group: str | None = None
+    """The group it is of, if its entry in the source was asked for one."""
     split: Split | None = None
     """The split it belongs to in the source, if that has splits."""
 

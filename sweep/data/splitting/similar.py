@@ -1,10 +1,10 @@
-"""Images that look the same: one photo saved twice, resized, recompressed, or shot in a burst.
+"""Images that repeat others: one photo saved twice, resized, recompressed; a still in a burst.
 
 The perceptual hash is the usual one over the discrete cosine transform: C. Zauner, "Implementation
 and Benchmarking of Perceptual Image Hash Functions", 2010, section 3.2.1.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,12 +17,16 @@ MAX_BITS = 6
 """Of the 63 bits of two hashes, how many may differ."""
 MAX_GREY = 6.0
 """Mean difference of two thumbnails, of 255: hashes of dull images may agree by chance."""
+MAX_LOCAL_GREY = 26
+"""Difference of two thumbnails at any place, of 255.
+
+Photos recompressed at quality 30, shrunk to a third, blurred or cropped by 3 pixels differ by 16 at
+most, those of one slide with another focus by 24. Most objects of 4 % of the width that come or go
+differ by more."""
 
 _HASHED_PX = 32
-_THUMBNAIL_PX = 16
+_THUMBNAIL_PX = 48
 _FREQUENCIES = 8
-_BLOCK = 1024
-"""Hashes that are compared with all others at once, so that memory stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ class Look:
     thumbnail: bytes
     """Grey levels of a small square that the image is stretched to."""
 
+    @property
+    def pixels(self) -> Pixels:
+        """The thumbnail as an array."""
+        return np.frombuffer(self.thumbnail, np.uint8).reshape(_THUMBNAIL_PX, _THUMBNAIL_PX)
+
 
 def look_of(pixels: Pixels) -> Look:
     """Return the look of an image of any size."""
@@ -42,46 +51,52 @@ def look_of(pixels: Pixels) -> Look:
     # Rounded: the transform of an even surface is noise around nought.
     waves = np.rint(cv2.dct(small.astype(np.float32))[:_FREQUENCIES, :_FREQUENCIES]).ravel()[1:]
     bits = np.packbits(waves > np.median(waves)).tobytes()
-    thumbnail = cv2.resize(small, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    thumbnail = cv2.resize(grey, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     return Look(int.from_bytes(bits, "big"), thumbnail.tobytes())
 
 
 def similar_groups(looks: Sequence[Look]) -> list[int]:
     """Return, for every image, the index of the first image of its group.
 
-    Images that look alike are in one group, and so are those that a third one is like.
+    An image is in the group of the first one that it repeats and that repeats none before it.
+    Likeness is not handed on: frames of one place, each like the next, are no repeats.
     """
     places: dict[Look, int] = {}
     firsts = [places.setdefault(look, index) for index, look in enumerate(looks)]
     distinct = list(places.values())
-    parents = list(range(len(distinct)))
-
-    def root(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
-
-    for one, other in _pairs([looks[index] for index in distinct]):
-        low, high = sorted((root(one), root(other)))
-        parents[high] = low
-    group = {index: distinct[root(place)] for place, index in enumerate(distinct)}
+    hashes = np.array([looks[index].bits for index in distinct], np.uint64)
+    thumbnails = np.array([looks[index].pixels for index in distinct])
+    group: dict[int, int] = {}
+    free = np.ones(len(distinct), bool)
+    for place, index in enumerate(distinct):
+        if free[place]:
+            differing = np.bitwise_count(hashes[place:] ^ hashes[place])
+            alike = place + np.flatnonzero(free[place:] & (differing <= MAX_BITS))
+            repeats = alike[_repeats(thumbnails[place], thumbnails[alike])]
+            free[repeats] = False
+            group |= {distinct[repeat]: index for repeat in repeats}
     return [group[first] for first in firsts]
 
 
-def _pairs(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of places whose looks are alike, the smaller place first."""
-    hashes = np.array([look.bits for look in looks], np.uint64)
-    for start in range(0, len(looks), _BLOCK):
-        differing = np.bitwise_count(hashes[start : start + _BLOCK, None] ^ hashes[None, start:])
-        for row, column in np.argwhere(differing <= MAX_BITS):
-            one, other = start + int(row), start + int(column)
-            if one < other and _grey(looks[one], looks[other]) <= MAX_GREY:
-                yield one, other
+def _repeats(one: Pixels, others: Pixels) -> NDArray[np.bool_]:
+    """Whether each of `others` shows nothing that `one` does not, and the other way round."""
+    low, high = _surroundings(one)
+    inside = (others >= low) & (others <= high)
+    found = np.array([square.all() for square in inside], bool)
+    for index in np.flatnonzero(found):
+        low, high = _surroundings(others[index])
+        grey = cv2.absdiff(one, others[index]).mean()
+        found[index] = grey <= MAX_GREY and bool(((one >= low) & (one <= high)).all())
+    return found
 
 
-def _grey(one: Look, other: Look) -> float:
-    levels: list[NDArray[np.int16]] = [
-        np.frombuffer(look.thumbnail, np.uint8).astype(np.int16) for look in (one, other)
-    ]
-    return float(np.abs(levels[0] - levels[1]).mean())
+def _surroundings(thumbnail: Pixels) -> tuple[Pixels, Pixels]:
+    """Return the darkest and the brightest that each square may be in a repeat of a thumbnail.
+
+    Its neighbours count as well, so that an image may be moved by a little.
+    """
+    margin = np.full_like(thumbnail, MAX_LOCAL_GREY)
+    square = np.ones((3, 3), np.uint8)
+    low = cv2.subtract(cv2.erode(thumbnail, square), margin)
+    high = cv2.add(cv2.dilate(thumbnail, square), margin)
+    return low, high

@@ -25,6 +25,8 @@ def stratified_split(
     labels: Sequence[Collection[int]],
     ratios: Mapping[Split, float],
     seed: int,
+    *,
+    large_first: bool = False,
 ) -> list[Split]:
     """Assign every image to a split.
 
@@ -34,6 +36,7 @@ def stratified_split(
         labels: The classes in each image, any order.
         ratios: Share of each split; they need not sum to exactly 1.
         seed: Another seed, another split.
+        large_first: Whether of the images with a class those that are many together come first.
 
     Returns:
         The split of each image, in the order of `keys`.
@@ -58,10 +61,13 @@ def stratified_split(
     assigned: dict[str, Split] = {}
     while carriers:
         rarest = min(carriers, key=lambda label: (len(carriers[label]), label))
-        for key in sorted(carriers[rarest], key=lambda key: _draw(seed, key)):
+        for key in sorted(
+            carriers[rarest],
+            key=lambda key: (-len(groups[key]) if large_first else 0, draw(seed, key)),
+        ):
             split = max(
                 shares,
-                key=lambda split: (lacking[split][rarest], room[split], _draw(seed, key, split)),
+                key=lambda split: (lacking[split][rarest], room[split], draw(seed, key, split)),
             )
             assigned[key] = split
             room[split] -= len(groups[key])
@@ -72,5 +78,6 @@ def stratified_split(
     return [assigned[key] for key in keys]
 
 
-def _draw(seed: int, *parts: str) -> bytes:
+def draw(seed: int, *parts: str) -> bytes:
+    """Return what stands for a random number of a seed and a key."""
     return hashlib.sha256("/".join((str(seed), *parts)).encode()).digest()

@@ -4,6 +4,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sweep.data.prepare import prepare
 from sweep.data.prepared import SPLITS
@@ -41,11 +43,52 @@ def test_copies_are_found_and_others_are_not() -> None:
         assert similar_groups(looks + copies)[200:] == list(range(20))
 
 
-def test_likeness_is_handed_on() -> None:
+def test_likeness_is_not_handed_on() -> None:
     steps = [cv2.convertScaleAbs(photo(0), alpha=1, beta=beta) for beta in (0, 5, 10, 15)]
     looks = [look_of(step) for step in steps]
     assert similar_groups([looks[0], looks[3]]) == [0, 1]
-    assert similar_groups(looks) == [0, 0, 0, 0]
+    assert similar_groups([looks[1], looks[2]]) == [0, 0]
+    assert similar_groups(looks) == [0, 0, 2, 2]
+
+
+def frame(camera: int, x: float, y: float, grey: int) -> Pixels:
+    """What a fixed camera sees with one thing at a place, in parts of the image."""
+    pixels = photo(camera)
+    cv2.circle(pixels, (int(400 * x), int(300 * y)), 14, (grey, grey, grey), -1)
+    return pixels
+
+
+def test_frames_of_one_place_are_no_repeats() -> None:
+    draw = np.random.default_rng(0)
+    frames = [frame(index % 3, *draw.random(2), 255 * (index % 2)) for index in range(60)]
+    groups = similar_groups([look_of(pixels) for pixels in frames])
+    assert len(set(groups)) > 50
+    again = similar_groups([look_of(recompressed(pixels)) for pixels in frames for _ in range(2)])
+    assert again[::2] == again[1::2]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1), st.floats(0, 1), st.floats(0, 1), st.sampled_from([0, 128, 255])
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_each_image_repeats_the_first_of_its_group(
+    frames: list[tuple[int, float, float, int]],
+) -> None:
+    looks = [look_of(frame(*seen)) for seen in frames]
+    groups = similar_groups(looks)
+    firsts = sorted(set(groups))
+    assert all(groups[first] == first for first in firsts)
+    for index, group in enumerate(groups):
+        assert group <= index
+        assert similar_groups([looks[group], looks[index]]) == [0, 0]
+        earlier = [first for first in firsts if first < group]
+        assert all(similar_groups([looks[one], looks[index]]) == [0, 1] for one in earlier)
 
 
 def test_even_pictures_of_other_greys_are_not_alike() -> None:

@@ -1,11 +1,13 @@
 import random
 from collections import Counter
+from operator import ne
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.data.prepared import SPLITS, Split
+from sweep.data.splitting.serving import serve_all
 from sweep.data.splitting.stratified import stratified_split
 
 RATIOS: dict[Split, float] = {"train": 0.7, "val": 0.2, "test": 0.1}
@@ -74,3 +76,33 @@ def test_equal_images_stay_together(images: list[tuple[int, frozenset[int]]], se
     keys = [str(key) for key, _ in images]
     splits = stratified_split(keys, [labels for _, labels in images], RATIOS, seed)
     assert len(set(zip(keys, splits, strict=True))) == len(set(keys))
+
+
+def test_a_large_group_comes_first_if_asked_for() -> None:
+    sizes = [500, 100, 50, 30, *[20] * 16]
+    keys = [str(group) for group, size in enumerate(sizes) for _ in range(size)]
+    splits = stratified_split(keys, [{0}] * 1000, RATIOS, 0, large_first=True)
+    assert Counter(splits) == {"train": 700, "val": 200, "test": 100}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=3, max_size=12), st.integers(0, 3), st.booleans())
+def test_no_split_is_left_empty_where_there_are_groups_enough(
+    sizes: list[int], seed: int, large_first: bool
+) -> None:
+    keys = [str(group) for group, size in enumerate(sizes) for _ in range(size)]
+    labels = [{int(key)} for key in keys]  # of each class there is one group
+    splits = stratified_split(keys, labels, RATIOS, seed, large_first=large_first)
+    splits = serve_all(splits, keys, labels, RATIOS, seed)
+    assert {split for split in SPLITS if len(keys) * RATIOS[split] >= 1} <= set(splits)
+    assert len(set(zip(keys, splits, strict=True))) == len(sizes)
+
+
+def test_train_and_val_get_boxes_before_test_does() -> None:
+    for seed in range(5):
+        labels: list[set[int]] = [set() for _ in range(38)] + [{0}, {0}]
+        keys = [str(index) for index in range(40)]
+        splits = stratified_split(keys, labels, RATIOS, seed)
+        served = serve_all(splits, keys, labels, RATIOS, seed)
+        assert set(served[38:]) == {"train", "val"}
+        assert sum(map(ne, served, splits)) <= 1

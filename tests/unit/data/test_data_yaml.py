@@ -167,7 +167,6 @@ def test_what_cannot_be_trained_on_is_refused_by_validate(
     sweep = write_sweep(tmp_path, file)
     with pytest.raises(InputError) as raised:
         estimate(sweep)
-        prepare(DatasetSpec.load(file, size_px=64), tmp_path / "prepared")
     assert str(raised.value).startswith(f"{file}: {line.format(folder=file.parent)}")
     assert "\n" not in str(raised.value)
 
