@@ -10,6 +10,21 @@ import yaml
 
 from sweep.data.dataset_file import DatasetSpec
 
+ROBOFLOW = """\
+train: ../train/images
+val: ../valid/images
+test: ../test/images
+
+nc: 2
+names: ['no', yes]
+
+roboflow:
+  workspace: w
+  version: 1:30
+  license: CC BY 4.0
+"""
+"""A `data.yaml` as Roboflow writes it; `yes` is a name, and the version no time."""
+
 
 def load(folder: Path, document: dict[str, Any]) -> DatasetSpec:
     file = folder / f"{document['name']}.yaml"
@@ -43,3 +58,17 @@ def make_photos(folder: Path, count: int = 12, **changes: Any) -> DatasetSpec:
         "split": {"train": 0.5, "val": 0.25, "test": 0.25},
     }
     return load(folder, {key: value for key, value in (spec | changes).items() if value})
+
+
+def make_export(folder: Path, data_yaml: str = ROBOFLOW, row: str = "{label} .5 .5 .25 .5") -> Path:
+    """A folder as Roboflow exports it, five images to train on and two of each other split."""
+    for number, split in enumerate(["train"] * 5 + ["valid"] * 2 + ["test"] * 2):
+        image = folder / split / "images" / f"{number}_jpg.rf.0a{number}.jpg"
+        label = folder / split / "labels" / f"{image.stem}.txt"
+        for file in (image, label):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+        cv2.imwrite(str(image), pixels)
+        label.write_text(row.format(label=number % 2))
+    (folder / "data.yaml").write_text(data_yaml)
+    return folder / "data.yaml"

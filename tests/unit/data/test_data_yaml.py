@@ -3,28 +3,15 @@
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from sweep.data.dataset_file import DatasetSpec
 from sweep.data.prepare import prepare
 from sweep.errors import InputError
 from sweep.submission.estimate import estimate
+from sweep.submission.submit import dataset_spec, load
+from tests.datasets import ROBOFLOW, make_export
 
-ROBOFLOW = """\
-train: ../train/images
-val: ../valid/images
-test: ../test/images
-
-nc: 2
-names: ['no', yes]
-
-roboflow:
-  workspace: w
-  version: 1:30
-  license: CC BY 4.0
-"""
 SWEEP = """\
 name: mine
 dataset: {dataset}
@@ -32,20 +19,6 @@ model: yolov8n.yaml
 train: {{optimizer: SGD{train}}}
 search: {{epochs: 1, space: {space}}}
 """
-
-
-def make_export(folder: Path, data_yaml: str = ROBOFLOW, row: str = "{label} .5 .5 .25 .5") -> Path:
-    """A folder as Roboflow exports it, five images to train on and two of each other split."""
-    for number, split in enumerate(["train"] * 5 + ["valid"] * 2 + ["test"] * 2):
-        image = folder / split / "images" / f"{number}_jpg.rf.0a{number}.jpg"
-        label = folder / split / "labels" / f"{image.stem}.txt"
-        for file in (image, label):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
-        cv2.imwrite(str(image), pixels)
-        label.write_text(row.format(label=number % 2))
-    (folder / "data.yaml").write_text(data_yaml)
-    return folder / "data.yaml"
 
 
 def write_sweep(folder: Path, dataset: Path, train: str = "", space: str = "{lr0: [0.1]}") -> Path:
@@ -84,8 +57,6 @@ def test_any_folder_gives_a_name(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_the_size_is_the_sweeps(tmp_path: Path, train: str, space: str, size: int) -> None:
-    from sweep.submission.submit import dataset_spec, load
-
     data_yaml = make_export(tmp_path / "cells")
     file = write_sweep(tmp_path, Path("cells/data.yaml"), train, space)
     found = dataset_spec(load(file), file)
@@ -207,3 +178,11 @@ def test_class_names_are_taken_as_written(tmp_path: Path) -> None:
         assert DatasetSpec.load(dataset.data_yaml).source
         again = prepare(DatasetSpec.load(dataset.data_yaml), tmp_path / "again")
         assert again.classes == dataset.classes
+
+
+def test_one_image_on_two_sides_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    file = make_export(tmp_path / "cells")
+    copy = tmp_path / "cells" / "valid" / "images" / "5_jpg.rf.0a5.jpg"
+    copy.write_bytes((tmp_path / "cells" / "train" / "images" / "0_jpg.rf.0a0.jpg").read_bytes())
+    with pytest.raises(InputError, match=r"are the same image; write a dataset file with "):
+        prepare(DatasetSpec.load(file, size_px=64), tmp_path / "prepared")
