@@ -27,7 +27,7 @@ def validate(file: SweepFile, as_json: AsJson = False) -> None:
 
 @app.command()
 def prepare(
-    file: Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset file.")],
+    file: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset file or a data.yaml.")],
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:

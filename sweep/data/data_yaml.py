@@ -69,11 +69,10 @@ def root_of(file: Path, tree: Mapping[str, Any]) -> Path:
             return root
     address = tree.get("download")
     fetched = isinstance(address, str) and address.startswith("http")
-    raise InputError(
-        f"{file}: path: no such folder: {path}; "
-        + (f"download it from {address} first" if fetched else "correct it, or leave it out")
-        + ": without `path` the images are sought beside this file"
-    )
+    mend = "correct it, or leave it out: the images are then sought beside this file"
+    if fetched:
+        mend = f"download it from {address} first, or {mend}"
+    raise InputError(f"{file}: path: no such folder: {path}; {mend}")
 
 
 def _datasets_folders() -> list[Path]:

@@ -42,7 +42,7 @@ class ImageGroups(Section):
     def _pattern(cls, name: str | None) -> str | None:
         try:
             groups = 1 if name is None else re.compile(name).groups
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"found {name!r}, no regular expression: {error}") from error
         if groups == 0:
             raise ValueError(

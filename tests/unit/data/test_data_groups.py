@@ -112,6 +112,7 @@ def test_joined_groups_share_no_file(images: list[tuple[str, str]]) -> None:
         ({}, "split.groups: give one of `name` and `field`"),
         ({"name": "(a)", "field": "b"}, "split.groups: give one of `name` and `field`"),
         ({"name": "cam"}, "split.groups.name: found 'cam'; put what images of one group share in"),
+        ({"name": "(a){9999999999}"}, "split.groups.name: found '(a){9999999999}', no regular exp"),
         ({"name": "(cam"}, "split.groups.name: found '(cam', no regular expression: missing )"),
         ({"nmae": "(a)"}, "split.groups.nmae: unknown key; did you mean 'name'?"),
         ({"name": "(north)"}, "split.groups.name: '(north)' is not in 'south/south_6.jpg'; corr"),
