@@ -32,11 +32,11 @@ from sweep.training.contract import (
     EpochReport,
     FailureKind,
     OnEpoch,
-    Scalar,
     TrainingFailed,
     TrainingStopped,
     TrialJob,
     TrialResult,
+    Value,
 )
 from sweep.training.process import heartbeat
 
@@ -84,7 +84,7 @@ def instant_trainer(job: TrialJob, on_epoch: OnEpoch) -> TrialResult:
     )
 
 
-def made_up_epoch(settings: Mapping[str, Scalar], *, seed: int, epoch: int) -> EpochReport:
+def made_up_epoch(settings: Mapping[str, Value], *, seed: int, epoch: int) -> EpochReport:
     """Return what `instant_trainer` reports for an epoch, from 1."""
     optimizer = str(settings.get("optimizer", "SGD"))
     lr0 = _number(settings, "lr0", 0.01)
@@ -106,7 +106,7 @@ def made_up_epoch(settings: Mapping[str, Scalar], *, seed: int, epoch: int) -> E
     )
 
 
-def _strike(fault: Scalar) -> None:
+def _strike(fault: Value) -> None:
     """Do what the fault says; `hang` never returns."""
     match fault:
         case None:
@@ -127,6 +127,6 @@ def _strike(fault: Scalar) -> None:
             raise ValueError(f"fault '{fault}' is none of {', '.join(get_args(Fault))}")
 
 
-def _number(settings: Mapping[str, Scalar], name: str, default: float) -> float:
+def _number(settings: Mapping[str, Value], name: str, default: float) -> float:
     value = settings.get(name)
-    return default if value is None else float(value)
+    return default if value is None or isinstance(value, list) else float(value)

@@ -10,6 +10,7 @@ from storage.snapshot.records import SweepRecord
 from sweep.api.database import errors_of_sweep, open_database
 from sweep.errors import InputError
 from sweep.report import trials as report
+from sweep.spec.value import from_scalar
 
 if TYPE_CHECKING:
     import pandas
@@ -183,7 +184,7 @@ def _trial(found: report.Trial) -> Trial:
         number=slot.trial_number,
         label=slot.label,
         state=str(slot.state),
-        params=found.params,
+        params={name: from_scalar(value) for name, value in found.params.items()},
         **{name: result.get(name) for name in report.SCORES},
         epochs=len(slot.epochs),
         seconds=found.seconds,

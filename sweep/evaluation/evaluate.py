@@ -1,6 +1,7 @@
 """Judge a checkpoint on a split, by Ultralytics and by pycocotools, in one pass."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def evaluate(
     imgsz: int,
     batch: int,
     device: str,
+    only_classes: Collection[int] | None = None,
 ) -> Evaluation:
     """Judge `checkpoint` on a split and write `predictions.json`, then `evaluation.json`.
 
@@ -38,6 +40,8 @@ def evaluate(
         imgsz: Side of the network's input, px.
         batch: Images at once; changes the speed only.
         device: As PyTorch names it: `cpu`, `cuda:0`.
+        only_classes: Numbers of the classes that the model was trained on (`classes` among its
+            settings): boxes of others are no truth. None: all.
 
     Raises:
         InputError: If the split does not exist or has no image or no box (an average precision
@@ -45,9 +49,20 @@ def evaluate(
     """
     checked = _checked(dataset, split)
     truth = json.loads(dataset.annotations(checked).read_text())
+    if only_classes is not None:
+        truth["annotations"] = [
+            box for box in truth["annotations"] if box["category_id"] - 1 in only_classes
+        ]
     out.mkdir(parents=True, exist_ok=True)
     inference = infer(
-        checkpoint, dataset, split=checked, scratch=out, imgsz=imgsz, batch=batch, device=device
+        checkpoint,
+        dataset,
+        split=checked,
+        scratch=out,
+        imgsz=imgsz,
+        batch=batch,
+        device=device,
+        only_classes=only_classes,
     )
     predictions = out / paths.PREDICTIONS
     write_json(predictions, inference.predictions)

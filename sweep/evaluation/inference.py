@@ -1,5 +1,6 @@
 """One pass of a checkpoint over a split, with Ultralytics' own validator."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def infer(
     imgsz: int,
     batch: int,
     device: str,
+    only_classes: Collection[int] | None,
 ) -> Inference:
     """Run `checkpoint` over `split` as `yolo val` does, at confidence 0.001.
 
@@ -47,6 +49,7 @@ def infer(
         imgsz: Side of the network's input, px.
         batch: Images at once.
         device: As PyTorch names it: `cpu`, `cuda:0`.
+        only_classes: Numbers of the classes whose boxes are the truth; None for all.
 
     Raises:
         InputError: If the checkpoint's classes are not the dataset's.
@@ -70,6 +73,7 @@ def infer(
             "split": split,
             "imgsz": imgsz,
             "batch": batch,
+            "classes": None if only_classes is None else list(only_classes),
             "rect": True,
             "workers": 0,
             "plots": False,

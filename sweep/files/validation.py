@@ -12,6 +12,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from sweep.errors import nearest
+from sweep.files.wording import either, should, shown
 from sweep.files.yaml import one_line
 
 
@@ -38,9 +39,8 @@ def explain(error: ValidationError, model: type[BaseModel], path: Path) -> str:
 
     worst = min(problems, key=rank)
     if worst.at_union:  # no branch fits: name them all
-        texts = [other.should for other in problems if other.field == worst.field]
-        should = " or ".join(dict.fromkeys(texts)).replace(" or should be", " or")
-        text = f"found {_shown(worst.details['input'])}; {should}"
+        wanted = either(other.should for other in problems if other.field == worst.field)
+        text = f"found {shown(worst.details['input'])}; {wanted}"
     else:
         text = worst.text
     where = f"{path}: {worst.field}: " if worst.field else f"{path}: "
@@ -59,6 +59,8 @@ class _Problem:
     """Location up to the last branch of a union; empty outside unions."""
     at_union: bool
     """Whether the branch does not fit at all, rather than something in it."""
+    of_key: bool
+    """Whether a key itself is wrong, not what stands under it."""
     details: ErrorDetails
 
     @property
@@ -68,36 +70,22 @@ class _Problem:
             return f"unknown key; {nearest(str(self.details['loc'][-1]), _fields(self.container))}"
         if kind == "missing":
             return "missing; add it"
+        if self.of_key:
+            return f"found the key {shown(found)}; keys should be text; put it in quotes"
         if kind in {"value_error", "assertion_error"}:
             return self.details["msg"].partition(", ")[2]
-        return f"found {_shown(found)}; {self.should}"
+        return f"found {shown(found)}; {self.should}"
 
     @property
     def should(self) -> str:
         kind, found = self.details["type"], self.details["input"]
-        context = self.details.get("ctx", {})
-        text = re.sub("^Input should", "should", self.details["msg"]).replace("a valid i", "an i")
-        if kind in {"literal_error", "enum", "union_tag_invalid"}:
-            words = str(context.get("expected", context.get("expected_tags", "")))
-            options = re.findall(r"'([^']*)'", words)
-            text = nearest(str(context.get("tag", found)), options) if options else text
-        elif kind == "union_tag_not_found":
-            text = f"must have the key {context.get('discriminator')}"
-        elif kind == "string_type" and isinstance(found, int | float):
-            text = "should be text; put it in quotes"
-        return _PLAIN.get(kind, text)
+        if kind in _SELF_WORDED:
+            return self.details["msg"]
+        return should(kind, found, self.details.get("ctx", {}))
 
 
-_MAPPING = "should be a mapping of `key: value` lines"
-_PLAIN = {
-    "model_type": _MAPPING,
-    "model_attributes_type": _MAPPING,
-    "dict_type": _MAPPING,
-    "list_type": "should be a list",
-    "tuple_type": "should be a list",
-    "invalid_key": "keys should be text; put it in quotes",
-}
-"""Pydantic's words that a writer of YAML would not understand."""
+_SELF_WORDED = frozenset({"source_kind"})
+"""Kinds of errors that a model of ours has words for (`custom_error_type`)."""
 
 
 def _locate(model: type[BaseModel], details: ErrorDetails) -> _Problem:
@@ -106,13 +94,16 @@ def _locate(model: type[BaseModel], details: ErrorDetails) -> _Problem:
     branch: tuple[int | str, ...] = ()
     steps: list[int | str] = []
     at_union = False
-    for number, step in enumerate(details["loc"]):
+    way = list(details["loc"])
+    if of_key := way[-1:] == ["[key]"] or details["type"] == "invalid_key":
+        del way[way.index("[key]") - 1 if "[key]" in way else -1 :]
+    for number, step in enumerate(way):
         here, arms = _unwrapped(here)
         at_union = len(arms) > 1
         if at_union:
             here = _arm(arms, str(step))
             branch = details["loc"][: number + 1]
-        elif step != "[key]":
+        else:
             container, here = here, _child(here, step)
             steps.append(step)
     field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
@@ -121,6 +112,7 @@ def _locate(model: type[BaseModel], details: ErrorDetails) -> _Problem:
         container=container,
         branch=branch,
         at_union=at_union and details["type"] not in {"value_error", "assertion_error"},
+        of_key=of_key,
         details=details,
     )
 
@@ -181,10 +173,3 @@ def _fields(annotation: Any) -> dict[str, Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {info.alias or key: info.annotation for key, info in annotation.model_fields.items()}
     return {}
-
-
-def _shown(found: object) -> str:
-    if found is None:
-        return "nothing"
-    text = repr(found)
-    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -7,13 +7,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictFloat, StrictInt, model_validator
+
+from sweep.files.wording import shown
+from sweep.spec.value import SettingValue, as_scalar
+from sweep.training.contract import Scalar, Value
 
 if TYPE_CHECKING:  # Optuna takes half a second to import; a sweep file is read without it
     from optuna.distributions import BaseDistribution
 
-Scalar = bool | int | float | str | None
-"""One setting's value; the order matters: `true` is no 1."""
+Number = StrictInt | StrictFloat
 
 
 class Parameter(BaseModel):
@@ -21,16 +24,16 @@ class Parameter(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    choices: tuple[Scalar, ...] | None = None
+    choices: tuple[SettingValue, ...] | None = None
     """The values themselves; in the file simply a list."""
-    low: int | float | None = None
-    high: int | float | None = None
+    low: Number | None = None
+    high: Number | None = None
     """The range, both ends included; of integers when both ends (and the step) are integers."""
-    log: bool = False
+    log: StrictBool = False
     """Whether to sample the logarithm evenly."""
-    step: int | float | None = None
+    step: Number | None = None
     """Distance between the values of a range; every value when left out."""
-    when: dict[str, tuple[Scalar, ...]] | None = None
+    when: dict[str, tuple[SettingValue, ...]] | None = None
     """Searched only while these settings, named before this one, have one of these values."""
 
     @model_validator(mode="before")
@@ -38,10 +41,11 @@ class Parameter(BaseModel):
     def _from_list(cls, found: Any) -> Any:
         if isinstance(found, list | tuple):
             return {"choices": found}
-        if isinstance(found, str | int | float):
+        if not isinstance(found, Mapping | Parameter):
+            single = "" if found is None else f"write [{shown(found)}] for a single choice, or "
             raise ValueError(
-                f"found {found!r}; should be a list of choices or {{low: …, high: …}}; "
-                f"write [{found}] for a single choice, or set it under `train:`"
+                f"found {shown(found)}; should be a list of choices or {{low: …, high: …}}; "
+                f"{single}set it under `train:`"
             )
         return found
 
@@ -53,7 +57,7 @@ class Parameter(BaseModel):
                 raise ValueError("has choices and a range; give one of the two")
             if not self.choices:
                 raise ValueError("has no choices; name at least one value")
-            if len(set(map(repr, self.choices))) < len(self.choices):
+            if len(set(self._stored_choices)) < len(self.choices):
                 raise ValueError(f"names a choice twice: {list(self.choices)}; keep one of each")
             return self
         if self.low is None or self.high is None:
@@ -69,6 +73,10 @@ class Parameter(BaseModel):
         return self
 
     @property
+    def _stored_choices(self) -> tuple[Scalar, ...]:
+        return tuple(map(as_scalar, self.choices or ()))
+
+    @property
     def integral(self) -> bool:
         """Whether the range is one of integers."""
         return all(isinstance(end, int) for end in (self.low, self.high, self.step or 1))
@@ -78,7 +86,7 @@ class Parameter(BaseModel):
         from optuna import distributions
 
         if self.choices is not None:
-            return distributions.CategoricalDistribution(self.choices)
+            return distributions.CategoricalDistribution(self._stored_choices)
         if self.integral:
             return distributions.IntDistribution(
                 int(self.low or 0), int(self.high or 0), log=self.log, step=int(self.step or 1)
@@ -88,9 +96,9 @@ class Parameter(BaseModel):
         )
 
     def grid(self) -> tuple[Scalar, ...] | None:
-        """List the values of a grid search; None where there are endlessly many."""
+        """List the values of a grid search as stored; None where there are endlessly many."""
         if self.choices is not None:
-            return self.choices
+            return self._stored_choices
         step = self.step if self.step is not None else 1 if self.integral else None
         if step is None or self.low is None or self.high is None or self.log:
             return None
@@ -99,9 +107,11 @@ class Parameter(BaseModel):
 
     def active(self, chosen: Mapping[str, Any]) -> bool:
         """Whether the parameter is searched beside the settings chosen before it."""
-        return all(chosen.get(name) in values for name, values in (self.when or {}).items())
+        return all(
+            chosen.get(name) in map(as_scalar, values) for name, values in (self.when or {}).items()
+        )
 
-    def examples(self) -> tuple[Scalar, ...]:
+    def examples(self) -> tuple[Value, ...]:
         """List the values that show whether the parameter is legal: all choices, or both ends."""
         return self.choices if self.choices is not None else (self.low, self.high)
 

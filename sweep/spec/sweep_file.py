@@ -7,20 +7,42 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from sweep.errors import InputError, nearest
 from sweep.files.validation import explain
+from sweep.files.wording import shown
 from sweep.files.yaml import read_yaml
-from sweep.spec.space import Parameter, Scalar
+from sweep.spec.space import Parameter
 from sweep.spec.train_settings import validate_setting
-from sweep.training.contract import FailureKind, MemoryFormat, Objective, Precision, Schedule
+from sweep.spec.value import SettingValue, as_scalar
+from sweep.training.contract import (
+    FailureKind,
+    MemoryFormat,
+    Objective,
+    Precision,
+    Scalar,
+    Schedule,
+    Value,
+)
 from sweep.training.registry import BUILT_IN
 
 SamplerName = Literal["grid", "random", "tpe"]
 PrunerName = Literal["none", "median", "successive_halving", "hyperband"]
+
+Whole = Annotated[int, Strict()]
+Number = Annotated[FiniteFloat, Strict()]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -32,13 +54,13 @@ class _Section(BaseModel):
 class Search(_Section):
     """The search stage: which settings to try, how many times, for how long."""
 
-    epochs: int = Field(ge=1)
+    epochs: Whole = Field(ge=1)
     """Epochs of one trial."""
     sampler: SamplerName = "grid"
-    trials: int | None = Field(default=None, ge=1)
+    trials: Whole | None = Field(default=None, ge=1)
     """Budget in trials; a grid has its own."""
     pruner: PrunerName = "none"
-    seed: int = Field(default=0, ge=0)
+    seed: Whole = Field(default=0, ge=0)
     """Of the sampler."""
     space: dict[str, Parameter]
 
@@ -49,15 +71,22 @@ class Search(_Section):
     ) -> dict[str, Parameter]:
         if not space:
             raise ValueError("is empty; name at least one setting to search, e.g. lr0: [0.01, 0.1]")
-        before: set[str] = set()
+        before: dict[str, Parameter] = {}
         for name, parameter in space.items():
-            for condition in parameter.when or {}:
+            for condition, values in (parameter.when or {}).items():
                 if condition not in before:
                     raise ValueError(
                         f"{name}.when names '{condition}', which is not searched before it; "
                         f"{nearest(condition, before) if before else 'put it first'}"
                     )
-            before.add(name)
+                choices = before[condition].choices
+                if choices is not None and not any(value in choices for value in values):
+                    found = ", ".join(map(shown, values)) or "no value"
+                    raise ValueError(
+                        f"{name}.when.{condition}: found {found}, which it never has; "
+                        f"allowed: {', '.join(map(shown, choices))}"
+                    )
+            before[name] = parameter
         return space
 
     @model_validator(mode="after")
@@ -80,23 +109,28 @@ class Search(_Section):
 class Retrain(_Section):
     """The retrain stage: the baseline and the best setting at full length."""
 
-    epochs: int = Field(ge=1)
-    baseline: dict[str, Scalar]
+    epochs: Whole = Field(ge=1)
+    baseline: dict[str, SettingValue]
     """Settings of the training to compare with; they win over those under `train`."""
+
+    @property
+    def stored_baseline(self) -> dict[str, Scalar]:
+        """The baseline's settings as a slot holds them."""
+        return {name: as_scalar(value) for name, value in self.baseline.items()}
 
 
 class Retries(_Section):
     """How many attempts at a trial may fail in one way before the trial fails."""
 
-    crashed: int = Field(default=0, ge=0)
+    crashed: Whole = Field(default=0, ge=0)
     """The training raised an error, its process died, or it hung."""
-    oom: int = Field(default=0, ge=0)
+    oom: Whole = Field(default=0, ge=0)
     """Out of memory."""
-    data: int = Field(default=0, ge=0)
+    data: Whole = Field(default=0, ge=0)
     """The dataset could not be read."""
-    diverged: int = Field(default=0, ge=0)
+    diverged: Whole = Field(default=0, ge=0)
     """Not finite in a retraining; in a search that prunes the trial."""
-    lost: int = Field(default=10, ge=0)
+    lost: Whole = Field(default=10, ge=0)
     """The worker vanished. A trial that takes its worker down each time must not do so for ever."""
 
     def of(self, kind: FailureKind) -> tuple[int, tuple[FailureKind, ...]]:
@@ -119,20 +153,20 @@ class SweepSpec(_Section):
     model: str = "yolov8n.pt"
     """Weights to start from, or a model without weights, such as `yolov8n.yaml`."""
     trainer: str = "ultralytics"
-    train: dict[str, Scalar] = {}
+    train: dict[str, SettingValue] = {}
     """Training settings that are the same in every trial."""
     search: Search
     objective: Objective = "map50_95"
     retrain: Retrain | None = None
-    seed: int = Field(default=0, ge=0)
+    seed: Whole = Field(default=0, ge=0)
     """Of every training."""
-    threads: int = Field(default=1, ge=1)
+    threads: Whole = Field(default=1, ge=1)
     """CPU threads of one training."""
     memory_format: MemoryFormat = "channels_last"
     precision: Precision = "auto"
-    stream_gb: float = Field(default=20.0, ge=0)
+    stream_gb: Number = Field(default=20.0, ge=0)
     """Disk, in 10^9 bytes, for the augmented images that a host's trainings share; 0 for none."""
-    hung_after_s: float = Field(default=600.0, gt=0)
+    hung_after_s: Number = Field(default=600.0, gt=0)
     """A training without a sign of life for so long is killed; one batch may take minutes."""
     retries: Retries = Retries()
 
@@ -162,7 +196,7 @@ class SweepSpec(_Section):
                 raise ValueError("dataset: missing; name a dataset file")
         return self
 
-    def _all_settings(self) -> Iterator[tuple[str, str, Scalar]]:
+    def _all_settings(self) -> Iterator[tuple[str, str, Value]]:
         for name, value in self.train.items():
             yield f"train.{name}", name, value
         for name, parameter in self.search.space.items():

@@ -14,14 +14,15 @@ from types import MappingProxyType
 import yaml
 
 from sweep.errors import nearest
-from sweep.training.contract import Scalar
+from sweep.files.wording import shown
+from sweep.spec.allowed_values import LISTS, OPTIMIZERS, RANGES, TYPES, WORDS, Range, has_type
+from sweep.training.contract import Scalar, Value
 from sweep.training.ultralytics.installed import package_folder
-
-OPTIMIZERS = ("SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
-"""Optimizers Ultralytics can build, as it spells them."""
 
 _SECTIONS = ("Train settings", "Val/Test settings", "Hyperparameters")
 """Sections of `default.yaml` that a training of a detector reads."""
+_ELSEWHERE = ("classes", "agnostic_nms")
+"""Settings of other sections that it reads, too."""
 
 _NOT_DETECTION = frozenset(
     {
@@ -69,61 +70,15 @@ _OWNED: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Range:
-    """Legal numbers of one setting."""
-
-    low: float
-    high: float = float("inf")
-    open_low: bool = False
-    open_high: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        above = value > self.low if self.open_low else value >= self.low
-        below = value < self.high if self.open_high else value <= self.high
-        return above and below
-
-    def __str__(self) -> str:
-        if self.high == float("inf"):
-            return f"{'greater than' if self.open_low else 'at least'} {self.low:g}"
-        left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
-        return f"in {left}{self.low:g}, {self.high:g}{right}"
-
-
-_RANGES: Mapping[str, _Range] = MappingProxyType(
-    {
-        **dict.fromkeys(("lr0", "fraction"), _Range(low=0, high=1, open_low=True)),
-        **dict.fromkeys(("momentum", "warmup_momentum"), _Range(low=0, high=1, open_high=True)),
-        **dict.fromkeys(("batch", "nbs", "max_det"), _Range(low=1)),
-        **dict.fromkeys(("patience", "workers", "freeze", "box", "cls", "dfl"), _Range(low=0)),
-        **dict.fromkeys(("close_mosaic", "warmup_epochs", "degrees", "shear"), _Range(low=0)),
-        "imgsz": _Range(low=32),
-        "scale": _Range(low=0, high=1),
-    }
-)
-"""Narrower than Ultralytics; to these come its own CFG_FRACTION_KEYS, in [0, 1]."""
-_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"optimizer": OPTIMIZERS, "cache": ("ram",)}
-)
-_TYPES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "batch": frozenset({"int"}),  # -1 and fractions measure GPU memory: not the same everywhere
-        "imgsz": frozenset({"int"}),
-        "fraction": frozenset({"float"}),
-    }
-)
-"""Narrower than `default.yaml` says."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Setting:
     """One legal setting, as the installed Ultralytics documents it."""
 
     default: Scalar
     types: frozenset[str]
-    numbers: _Range | None
+    numbers: Range | None
 
 
-def validate_setting(name: str, value: Scalar) -> None:
+def validate_setting(name: str, value: Value) -> None:
     """Check one training setting of an `ultralytics` sweep.
 
     Raises:
@@ -139,33 +94,44 @@ def validate_setting(name: str, value: Scalar) -> None:
     setting = legal[name]
     if value is None:
         if setting.default is not None:
-            raise ValueError(f"'{name}' is empty; leave it out for the default, {setting.default}")
+            default = shown(setting.default)
+            raise ValueError(f"'{name}' is empty; leave it out for the default, {default}")
         return
     _check_type(name, value, setting.types)
-    if isinstance(value, str):
+    if isinstance(value, list):
+        if value not in LISTS[name]:
+            raise ValueError(f"'{name}' is {shown(value)}, allowed is {LISTS[name].what}")
+    elif isinstance(value, str):
         _check_word(name, value)
     elif not isinstance(value, bool):
         _check_number(name, value, setting.numbers)
 
 
-def _check_type(name: str, value: Scalar, types: frozenset[str]) -> None:
-    fits = (
-        ("bool" in types and isinstance(value, bool))
-        or ("str" in types and isinstance(value, str))
-        or ("int" in types and isinstance(value, int) and not isinstance(value, bool))
-        or ("float" in types and isinstance(value, int | float) and not isinstance(value, bool))
-    )
-    if fits:
+def _check_type(name: str, value: Value, types: frozenset[str]) -> None:
+    if has_type(value, types):
         return
-    number = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", value)
-    hint = "; write it without quotes" if number else ""
-    names = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word"}
-    allowed = " or ".join(names[kind] for kind in sorted(types))
-    raise ValueError(f"'{name}' is {value!r}, allowed is {allowed}{hint}")
+    hint = ""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?|\[.*\]", value):
+        hint = "; write it without quotes"
+    elif isinstance(value, list) and len(value) == 1 and has_type(value[0], types):
+        hint = f"; write {shown(value[0])} without brackets"
+    allowed = " or ".join(_TYPE_NAMES[kind] for kind in sorted(types))
+    raise ValueError(f"'{name}' is {shown(value)}, allowed is {allowed}{hint}")
+
+
+_TYPE_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "list": "a list",
+        "str": "a word",
+    }
+)
 
 
 def _check_word(name: str, value: str) -> None:
-    words = _WORDS.get(name)
+    words = WORDS.get(name)
     if name == "optimizer" and value.lower() == "auto":
         raise ValueError(
             "'optimizer' is 'auto', which ignores lr0 and momentum: choose one, "
@@ -180,7 +146,7 @@ def _check_word(name: str, value: str) -> None:
     raise ValueError(f"'{name}' is '{value}': {mend}")
 
 
-def _check_number(name: str, value: int | float, allowed: _Range | None) -> None:
+def _check_number(name: str, value: int | float, allowed: Range | None) -> None:
     if allowed is not None and value not in allowed:
         hint = "; AutoBatch is not the same everywhere" if name == "batch" else ""
         raise ValueError(f"'{name}' is {value}, allowed is a number {allowed}{hint}")
@@ -200,7 +166,7 @@ def legal_settings() -> Mapping[str, Setting]:
     code = (folder / "__init__.py").read_text(encoding="utf-8")
     table = re.search(r"^CFG_FRACTION_KEYS = frozenset\((.+?)^\)", code, re.MULTILINE | re.DOTALL)
     fractions = dict.fromkeys(
-        re.findall(r'"(\w+)"', table[1]) if table else [], _Range(low=0, high=1)
+        re.findall(r'"(\w+)"', table[1]) if table else [], Range(low=0, high=1)
     )
     settings: dict[str, Setting] = {}
     section = ""
@@ -208,13 +174,15 @@ def legal_settings() -> Mapping[str, Setting]:
         if heading := re.match(r"# (.+?) -{5,}", line):
             section = heading[1]
         entry = re.match(r"(\w+):.*# \(([^)]+)\)", line)
-        if entry is None or section not in _SECTIONS or entry[1] in {*_OWNED, *_NOT_DETECTION}:
+        if entry is None or entry[1] in {*_OWNED, *_NOT_DETECTION}:
             continue
         name = entry[1]
-        found = frozenset(re.findall(r"int|float|bool|str", entry[2]))
+        if section not in _SECTIONS and name not in _ELSEWHERE:
+            continue
+        found = frozenset(re.findall(r"int|float|bool|str|list", entry[2].replace("tuple", "list")))
         settings[name] = Setting(
             default=yaml.safe_load(line)[name],
-            types=_TYPES.get(name, found),
-            numbers=_RANGES.get(name, fractions.get(name)),
+            types=TYPES.get(name, found),
+            numbers=RANGES.get(name, fractions.get(name)),
         )
     return MappingProxyType(settings)

@@ -36,7 +36,7 @@ class Retrain(Stage):
         best = leading_slot(before[0].slots, spec.objective)
         if best is None:
             return []
-        baseline = [] if spec.retrain is None else [spec.retrain.baseline]
+        baseline = [] if spec.retrain is None else [spec.retrain.stored_baseline]
         return [
             *(NewSlot(label=BASELINE, params=params) for params in baseline),
             NewSlot(label=BEST, params=best.params),

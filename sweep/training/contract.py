@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal, Protocol, Self
 
 Scalar = str | int | float | bool | None
-"""One setting's value: what YAML and JSON call a scalar."""
+"""What YAML and JSON call a scalar."""
+Value = Scalar | list[Scalar]
+"""One setting's value: a scalar, or a list such as `freeze: [0, 1, 2]`."""
 
 Objective = Literal["map50", "map50_95"]
 Schedule = Literal["ultralytics", "scaled"]
@@ -89,9 +91,9 @@ class TrialJob:
     """How often the slot was claimed, from 1."""
     trainer: str = "ultralytics"
     """`ultralytics`, or `package.module:callable` with the signature of `Trainer`."""
-    params: Mapping[str, Scalar]
+    params: Mapping[str, Value]
     """The searched settings, as the sampler gave them."""
-    settings: Mapping[str, Scalar]
+    settings: Mapping[str, Value]
     """The training settings the sweep file fixes under `train:`; `params` win over them."""
     epochs: int
     dataset: Path | None
@@ -168,7 +170,7 @@ class TrialResult:
     images_loaded: int = 0
     """Training images that the last attempt read or made."""
     per_class: tuple[ClassMetrics, ...] = ()
-    effective: Mapping[str, Scalar] = field(default_factory=dict)
+    effective: Mapping[str, Value] = field(default_factory=dict)
     """What the training really ran with, read back: optimizer, lr0, momentum or beta1, …"""
     checkpoint: Path | None = None
     """Weights of the best epoch, in Ultralytics' format."""

@@ -18,11 +18,11 @@ from sweep.training.contract import (
     EpochReport,
     FailureKind,
     OnEpoch,
-    Scalar,
     TrainingFailed,
     TrainingStopped,
     TrialJob,
     TrialResult,
+    Value,
 )
 from sweep.training.image_cache.augmented_images import (
     AugmentedImages,
@@ -67,7 +67,7 @@ class DetectionTraining(EpochLoop):
         self,
         job: TrialJob,
         dataset: PreparedDataset,
-        overrides: Mapping[str, Scalar],
+        overrides: Mapping[str, Value],
         on_epoch: OnEpoch,
     ) -> None:
         self.job = job
@@ -75,7 +75,7 @@ class DetectionTraining(EpochLoop):
         self._identity = state.identity(job, dataset)
         self.on_epoch = on_epoch
         self.reports: list[EpochReport] = []
-        self.effective: Mapping[str, Scalar] = {}
+        self.effective: Mapping[str, Value] = {}
         self.per_class: tuple[ClassMetrics, ...] = ()
         self._improved = False
         self._checkpoints = checkpoint.Writer()

@@ -13,11 +13,11 @@ from sweep.training.contract import (
     FailureKind,
     OnEpoch,
     Precision,
-    Scalar,
     Schedule,
     TrainingFailed,
     TrialJob,
     TrialResult,
+    Value,
 )
 from sweep.training.devices import claim
 from sweep.training.process import heartbeat
@@ -29,7 +29,7 @@ _REFERENCE_WARMUP_EPOCHS = 3.0
 _REFERENCE_CLOSE_MOSAIC = 10
 """Ultralytics' defaults, made for 100 epochs; `schedule: scaled` keeps their part of a run."""
 
-_AMP: Mapping[Precision, Scalar] = {"auto": True, "fp32": False, "bf16": "bf16"}
+_AMP: Mapping[Precision, Value] = {"auto": True, "fp32": False, "bf16": "bf16"}
 """Ultralytics' word for a precision."""
 
 _OUT_OF_MEMORY = (
@@ -79,7 +79,7 @@ def _dataset(job: TrialJob) -> PreparedDataset:
 
 def training_overrides(
     job: TrialJob, dataset: PreparedDataset, *, device: str
-) -> Mapping[str, Scalar]:
+) -> Mapping[str, Value]:
     """Return what Ultralytics is told: the job's settings, and what the sweep decides.
 
     Raises:
@@ -115,7 +115,7 @@ def training_overrides(
     }
 
 
-def _schedule(schedule: Schedule, epochs: int) -> Mapping[str, Scalar]:
+def _schedule(schedule: Schedule, epochs: int) -> Mapping[str, Value]:
     if schedule == "ultralytics":
         return {}
     part = epochs / _REFERENCE_EPOCHS
@@ -131,6 +131,7 @@ def _evaluate(
     """Evaluate the best checkpoint on `split` and return the evaluation's path."""
     from sweep.evaluation.evaluate import evaluate
 
+    classes = training.args.classes
     evaluate(
         training.best,
         dataset,
@@ -139,6 +140,7 @@ def _evaluate(
         imgsz=training.args.imgsz,
         batch=training.batch_size,
         device=str(training.device),
+        only_classes=[classes] if isinstance(classes, int) else classes,
     )
     return job.run_folder / paths.EVALUATION
 

@@ -92,6 +92,10 @@ WRONG = [
     (space(mosiac=[0.0]), "did you mean 'mosaic'?"),
     (space(optimizer=["auto"]), "ignores lr0 and momentum"),
     (space(momentum={"choices": [0.9], "when": {"optimiser": ["SGD"]}}), "'optimizer'"),
+    (
+        space(momentum={"choices": [0.9], "when": {"optimizer": ["Sgd"]}}),
+        "search.space: momentum.when.optimizer: found 'Sgd', which it never has; allowed: 'SGD',",
+    ),
     (space(batch=[8, 16]), "'batch' stands under train and in search.space"),
     (content(train={"imgsz": 100}), "train.imgsz: 'imgsz' is 100, not a multiple of 32"),
     (content(train={"epochs": 7}), "train.epochs: 'epochs' is not for a sweep file to set"),
@@ -99,6 +103,12 @@ WRONG = [
     (content(name="a b"), "name: found 'a b'; write up to 80 letters"),
     (space(lr0=[float("nan")]), "search.space.lr0: found nan; write a finite number"),
     (content(train={"box": float("inf")}), "train.box: found inf; write a finite number"),
+    (content(train={"freeze": [0, -1]}), "train.freeze: 'freeze' is [0, -1], allowed is the num"),
+    (content(train={"freeze": "[0, 1]"}), "the text of a list; write it without quotes"),
+    (space(freeze=[[0, 1], [0.5]]), "search.space.freeze: 'freeze' is [0.5], allowed is the"),
+    (content(train={"imgsz": [640]}), "is [640], allowed is a whole number; write 640 without"),
+    (search(epochs="3"), "search.epochs: found '3'; should be a whole number; write it without"),
+    (search(epochs=True), "search.epochs: found true; should be a whole number"),
     (content(objective="f1"), "objective: found 'f1'; allowed: map50, map50_95"),
     (content(dataset=None), "dataset: missing"),
 ]

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from sweep.spec.train_settings import OPTIMIZERS, legal_settings, validate_setting
+from sweep.spec.allowed_values import LISTS, OPTIMIZERS
+from sweep.spec.train_settings import legal_settings, validate_setting
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,13 @@ from sweep.spec.train_settings import OPTIMIZERS, legal_settings, validate_setti
         ("close_mosaic", 0),
         ("warmup_epochs", 0.15),
         ("patience", 0),
+        ("freeze", [0, 1, 2]),
+        ("freeze", [0, "22.cv2"]),
+        ("classes", [0, 3]),
+        ("classes", 0),
+        ("scale", [0.5, 1.5]),
+        ("fraction", [0.5, 0.5]),
+        ("fraction", [0.5, 1]),
     ],
 )
 def test_legal_settings_pass(name: str, value: object) -> None:
@@ -52,6 +60,19 @@ def test_legal_settings_pass(name: str, value: object) -> None:
         ("mosaic", 1.5, r"in \[0, 1\]"),
         ("cos_lr", 1, "true or false"),
         ("cos_lr", "yes", "true or false"),
+        ("freeze", [], "the numbers of layers from 0"),
+        ("freeze", [0, -1], "the numbers of layers from 0"),
+        ("freeze", [0, 0], "each once"),
+        ("freeze", [True], "the numbers of layers from 0"),
+        ("freeze", "[0,1]", "without quotes"),
+        ("classes", ["car"], "the numbers of classes from 0"),
+        ("scale", [1.5, 0.5], "the smallest and the largest factor"),
+        ("scale", [0.5], "the smallest and the largest factor"),
+        ("fraction", [0.5, 0], "the parts of the train and the val split"),
+        ("fraction", [0.5, 0.5, 0.5], "the parts of the train and the val split"),
+        ("imgsz", [640, 320], "allowed is a whole number"),
+        ("lr0", [0.1], "write 0.1 without brackets"),
+        ("cos_lr", None, "for the default, false"),
         ("optimizer", "auto", "ignores lr0 and momentum"),
         ("optimizer", "adamw", "write 'AdamW'"),
         ("optimizer", "Adamw2", "did you mean"),
@@ -79,6 +100,11 @@ def test_every_default_but_the_optimizer_is_legal() -> None:
     for name, setting in legal_settings().items():
         if name != "optimizer":
             validate_setting(name, setting.default)
+
+
+def test_every_setting_that_may_be_a_list_has_its_rule() -> None:
+    may_be = {name for name, setting in legal_settings().items() if "list" in setting.types}
+    assert may_be == set(LISTS)
 
 
 def test_ultralytics_is_not_imported() -> None:

@@ -130,6 +130,29 @@ def test_a_training_reports_every_epoch_once_and_keeps_the_best(
     assert Evaluation.load(result.evaluation).split == "test"
 
 
+def test_settings_that_are_lists_reach_the_training(
+    job: TrialJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"freeze": [0, "22.cv2"], "classes": [1], "scale": [0.5, 1.5], "fraction": [0.5, 1]}
+    job = replace(job, epochs=1, settings={**job.settings, **settings}, evaluate_on="test")
+    with monkeypatch.context() as patches:
+        training = set_up(job, patches)
+    frozen = {name for name, found in training.model.named_parameters() if not found.requires_grad}
+    assert {name.split(".")[1] for name in frozen} == {"0", "22"}
+    assert all(name.startswith(("model.0.", "model.22.cv2", "model.22.dfl")) for name in frozen)
+    images = training.train_loader.dataset
+    assert len(images) == len(list((job.dataset / "images/train").iterdir())) // 2
+    assert {int(number) for label in images.labels for number in label["cls"].flat} == {1}
+
+    _, result = train(replace(job, run_folder=job.run_folder.with_name("whole")))
+    assert result.evaluation is not None
+    judged = Evaluation.load(result.evaluation)
+    having = {scores.name for scores in judged.per_class if scores.boxes}
+    assert having == {judged.classes[1]}
+    assert {scores.name for scores in judged.per_class if scores.coco_ap is not None} == having
+    assert {metrics.name for metrics in result.per_class} == having
+
+
 def test_best_is_the_first_of_equal_epochs(job: TrialJob, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from ultralytics.models.yolo.detect import DetectionValidator
