@@ -58,7 +58,7 @@ class Trial:
     checkpoint: Path | None
     """Weights of the best epoch, in Ultralytics' format."""
     evaluation: Path | None
-    """`evaluation.json`: the scores of a retrained model on the test split."""
+    """`evaluation.json`: the scores of a retrained model on the split it was judged on."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,12 @@ class ReportData:
     """None where its folder cannot be read here."""
 
     @property
+    def judged_on(self) -> str:
+        """The split that the retrained models are judged on."""
+        retrain = self.sweep.spec.get("retrain") or {}
+        return str(retrain.get("judge_on", "test"))
+
+    @property
     def judged(self) -> dict[str, Evaluation]:
         """Evaluations of the retrained models that have one, by label."""
         return {

@@ -26,7 +26,7 @@ class Verdict:
     model: str
     """Where the best model and its settings are; empty where they are not here."""
     test: str
-    """What the retrained models came to on the test split, or why that is not known."""
+    """What the retrained models came to where they are judged, or why that is not known."""
     caveats: tuple[str, ...]
     """What a reader must know before relying on it."""
     scores: tuple[Score, ...]
@@ -93,7 +93,7 @@ def _test(data: ReportData, compared: Comparison | None) -> str:
     labels = [str(run.trial.slot.label) for run in data.retrained]
     gaps = [f"{label}: {why}" for label in labels if (why := data.missing(label))]
     if gaps or compared is None:
-        return "There is no comparison on the test split: " + "; ".join(gaps) + "."
+        return f"There is no comparison on the {data.judged_on} split: {'; '.join(gaps)}."
     objective = next(score for score in compared.scores if score.name == data.objective.title)
     judged = (
         f"Retrained for {stage.epochs} epochs and judged on the {compared.split} split "
@@ -134,6 +134,12 @@ def _caveats(data: ReportData, compared: Comparison | None) -> tuple[str, ...]:
     ]
     if without:
         found.append(f"Without a score: {', '.join(without)} of {total} search trials.")
+    if compared is not None and compared.split == "val":
+        found.append(
+            "There is no test split: both models were judged on the validation split, which chose "
+            "the best setting and each model's best epoch, so their scores are too high, and "
+            "those of the best setting more so."
+        )
     if compared is not None and len(data.judged) == 2:
         found.append(
             f"Baseline and best are one training run each (seed {data.sweep.spec.get('seed', 0)}) "

@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from storage.optuna.private import suggest_value
 from sweep.spec.space import Space, grid_points
-from sweep.spec.sweep_file import SamplerName, Search
+from sweep.spec.sweep_file import MAX_SEED, SamplerName, Search
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
@@ -54,4 +54,4 @@ def sampler_for(search: Search, ordinal: int) -> BaseSampler:
 
     Its seed goes with the slot: one seeded alike for every slot would propose alike.
     """
-    return SAMPLERS[search.sampler].build(search.seed * 1_000_003 + ordinal)
+    return SAMPLERS[search.sampler].build((search.seed * 1_000_003 + ordinal) % (MAX_SEED + 1))

@@ -95,15 +95,29 @@ class Parameter(BaseModel):
             float(self.low or 0), float(self.high or 0), log=self.log, step=self.step
         )
 
+    def grid_size(self) -> int | None:
+        """Return how many values a grid search tries; None where there are endlessly many."""
+        if self.choices is not None:
+            return len(self.choices)
+        step = self._grid_step
+        if step is None or self.low is None or self.high is None:
+            return None
+        return int((self.high - self.low) / step + 1e-9) + 1
+
     def grid(self) -> tuple[Scalar, ...] | None:
         """List the values of a grid search as stored; None where there are endlessly many."""
         if self.choices is not None:
             return self._stored_choices
-        step = self.step if self.step is not None else 1 if self.integral else None
-        if step is None or self.low is None or self.high is None or self.log:
+        count, step = self.grid_size(), self._grid_step
+        if count is None or step is None or self.low is None:
             return None
-        count = int((self.high - self.low) / step + 1e-9) + 1
         return tuple(self.low + place * step for place in range(count))
+
+    @property
+    def _grid_step(self) -> int | float | None:
+        if self.log:
+            return None
+        return self.step if self.step is not None else 1 if self.integral else None
 
     def active(self, chosen: Mapping[str, Any]) -> bool:
         """Whether the parameter is searched beside the settings chosen before it."""
@@ -112,8 +126,16 @@ class Parameter(BaseModel):
         )
 
     def examples(self) -> tuple[Value, ...]:
-        """List the values that show whether the parameter is legal: all choices, or both ends."""
-        return self.choices if self.choices is not None else (self.low, self.high)
+        """List the values that show whether the parameter is legal.
+
+        All choices; of a range both ends and the value next to the lower one.
+        """
+        if self.choices is not None or self.low is None or self.high is None:
+            return self.choices or ()
+        step = self.step or (1 if self.integral else None)
+        if step is None:
+            return self.low, self.high
+        return self.low, min(self.low + step, self.high), self.high
 
 
 Space = Mapping[str, Parameter]

@@ -41,6 +41,11 @@ from sweep.training.registry import BUILT_IN
 SamplerName = Literal["grid", "random", "tpe"]
 PrunerName = Literal["none", "median", "successive_halving", "hyperband"]
 
+MAX_TRIALS = 100_000
+MAX_EPOCHS = 1_000_000
+MAX_SEED = 2**32 - 1
+"""What NumPy takes."""
+
 Whole = Annotated[int, Strict()]
 Number = Annotated[FiniteFloat, Strict()]
 
@@ -54,13 +59,13 @@ class _Section(BaseModel):
 class Search(_Section):
     """The search stage: which settings to try, how many times, for how long."""
 
-    epochs: Whole = Field(ge=1)
+    epochs: Whole = Field(ge=1, le=MAX_EPOCHS)
     """Epochs of one trial."""
     sampler: SamplerName = "grid"
-    trials: Whole | None = Field(default=None, ge=1)
+    trials: Whole | None = Field(default=None, ge=1, le=MAX_TRIALS)
     """Budget in trials; a grid has its own."""
     pruner: PrunerName = "none"
-    seed: Whole = Field(default=0, ge=0)
+    seed: Whole = Field(default=0, ge=0, le=MAX_SEED)
     """Of the sampler."""
     space: dict[str, Parameter]
 
@@ -97,21 +102,34 @@ class Search(_Section):
             return self
         if self.trials is not None:
             raise ValueError("a grid has as many trials as points; leave `trials` out")
+        points = 1
         for name, parameter in self.space.items():
-            if parameter.grid() is None:
+            count = parameter.grid_size()
+            if count is None:
                 raise ValueError(
                     f"space.{name} has endlessly many values; for a grid give choices or a step, "
                     "or take another sampler"
                 )
+            points *= count
+        if points > MAX_TRIALS:
+            raise ValueError(
+                f"space: a grid of {points} points; at most {MAX_TRIALS} are tried: give fewer "
+                "values or longer steps, or take another sampler with `trials`"
+            )
         return self
+
+
+JudgeSplit = Literal["test", "val"]
 
 
 class Retrain(_Section):
     """The retrain stage: the baseline and the best setting at full length."""
 
-    epochs: Whole = Field(ge=1)
+    epochs: Whole = Field(ge=1, le=MAX_EPOCHS)
     baseline: dict[str, SettingValue]
     """Settings of the training to compare with; they win over those under `train`."""
+    judge_on: JudgeSplit = "test"
+    """Split that both models are judged on; `val` where there is no test split."""
 
     @property
     def stored_baseline(self) -> dict[str, Scalar]:
@@ -158,9 +176,9 @@ class SweepSpec(_Section):
     search: Search
     objective: Objective = "map50_95"
     retrain: Retrain | None = None
-    seed: Whole = Field(default=0, ge=0)
+    seed: Whole = Field(default=0, ge=0, le=MAX_SEED)
     """Of every training."""
-    threads: Whole = Field(default=1, ge=1)
+    threads: Whole = Field(default=1, ge=1, le=1024)
     """CPU threads of one training."""
     memory_format: MemoryFormat = "channels_last"
     precision: Precision = "auto"
@@ -186,7 +204,7 @@ class SweepSpec(_Section):
         if both:
             raise ValueError(f"'{both[0]}' stands under train and in search.space; keep one")
         if self.trainer in BUILT_IN:
-            for field, name, value in self._all_settings():
+            for field, name, value in self.all_settings():
                 try:
                     validate_setting(name, value)
                 except ValueError as error:
@@ -196,7 +214,11 @@ class SweepSpec(_Section):
                 raise ValueError("dataset: missing; name a dataset file")
         return self
 
-    def _all_settings(self) -> Iterator[tuple[str, str, Value]]:
+    def all_settings(self) -> Iterator[tuple[str, str, Value]]:
+        """Yield the field, the setting and a value for every value that a training may get.
+
+        Of a range these are its ends and the value next to its lower end.
+        """
         for name, value in self.train.items():
             yield f"train.{name}", name, value
         for name, parameter in self.search.space.items():
@@ -210,7 +232,12 @@ class SweepSpec(_Section):
         why = (
             "must name the optimizer, because Ultralytics' default, auto, ignores lr0 and momentum"
         )
-        if "optimizer" not in self.train and "optimizer" not in self.search.space:
+        searched = self.search.space.get("optimizer")
+        if searched is not None and searched.when:
+            raise ValueError(
+                "search.space.optimizer.when: a trial without it has no optimizer; leave it out"
+            )
+        if "optimizer" not in self.train and searched is None:
             raise ValueError(f"train.optimizer or search.space.optimizer: {why}")
         baseline = {} if self.retrain is None else {**self.train, **self.retrain.baseline}
         if self.retrain is not None and "optimizer" not in baseline:

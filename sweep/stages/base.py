@@ -22,7 +22,7 @@ class ShownAs(Enum):
     """How the report shows a stage: the first search, and the retraining that it recommends."""
 
     TRIALS = auto()  # many settings tried for a short time: heatmaps, curves, importance
-    MODELS = auto()  # baseline and best in full: their curves, and their scores on the test split
+    MODELS = auto()  # baseline and best in full: their curves, and their scores on a split
 
 
 class Stage(ABC):
@@ -38,8 +38,6 @@ class Stage(ABC):
     """Whether its settings lie in the searched space; else they are fixed when it opens."""
     prunes_diverged = False
     """Whether a training that diverged is pruned; else it failed."""
-    evaluate_on: str | None = None
-    """Split to judge each training's best checkpoint on (`test`), or None."""
     shown_as: ShownAs | None = None
     """None for the report's table of trials only."""
 
@@ -71,6 +69,10 @@ class Stage(ABC):
     def pruner(self, spec: SweepSpec) -> PrunerName:
         """Return the pruner that is asked after each epoch but the last."""
         return "none"
+
+    def judge_on(self, spec: SweepSpec) -> str | None:
+        """Return the split to judge each training's best checkpoint on (`test`), or None."""
+        return None
 
     def seed(self, spec: SweepSpec, slot: Slot) -> int:
         """Return the seed of a slot's training."""

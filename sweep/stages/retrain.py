@@ -1,4 +1,4 @@
-"""The retraining: the best setting, beside a baseline, at full length, judged on the test split."""
+"""The retraining: the best setting, beside a baseline, at full length, judged on a split."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,6 @@ DEFAULT_EPOCHS = 100
 class Retrain(Stage):
     """The stage that a sweep file describes under `retrain:`."""
 
-    evaluate_on = "test"
     shown_as = ShownAs.MODELS
 
     def epochs(self, spec: SweepSpec) -> int | None:
@@ -42,11 +41,16 @@ class Retrain(Stage):
             NewSlot(label=BEST, params=best.params),
         ]
 
+    def judge_on(self, spec: SweepSpec) -> str | None:
+        """Return the split that the sweep file names; the test split where it names none."""
+        return "test" if spec.retrain is None else spec.retrain.judge_on
+
     def question(self, spec: SweepSpec) -> str:
         """Ask for the best setting's worth."""
         beside = "" if spec.retrain is None else ", beside the baseline"
         return f"how good is the best setting of the search at full length{beside}?"
 
     def summary(self, spec: SweepSpec) -> str:
-        """Name what is trained."""
-        return "best" if spec.retrain is None else "baseline and best"
+        """Name what is trained, and the split that it is judged on."""
+        trained = "best" if spec.retrain is None else "baseline and best"
+        return f"{trained}, judged on {self.judge_on(spec)}"

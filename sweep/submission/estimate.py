@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.data.dataset_file import CocoSource, DatasetSpec, SyntheticSource, YoloSource
-from sweep.data.summary import DatasetSummary, check
+from sweep import paths
+from sweep.data.summary import DatasetSummary
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import STAGES
-from sweep.submission.submit import dataset_spec, load
+from sweep.submission.checks import model_path
+from sweep.submission.disk import DiskNeed, gigabytes
+from sweep.submission.submit import check, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class Cost:
     """None where the trainer needs no dataset, or its source is not there yet."""
     missing: str | None
     """The dataset's source, where it is not there yet."""
+    need: DiskNeed | None
+    """Of disk; None where the trainer is not built in."""
 
     @property
     def epochs(self) -> dict[str, int]:
@@ -42,6 +46,7 @@ class Cost:
             "model_present": self.model_present,
             "dataset": None if self.dataset is None else dataclasses.asdict(self.dataset),
             "missing": self.missing,
+            "disk_gb": None if self.need is None else round(self.need.total / 1e9, 3),
         }
 
     def as_text(self) -> str:
@@ -55,6 +60,8 @@ class Cost:
         lines.append(
             f"model: {self.spec.model}" + ("" if self.model_present else ", will be downloaded")
         )
+        if self.need is not None:
+            lines.append(f"disk: about {gigabytes(self.need.total)}, and {self._shared()}")
         if self.missing is not None:
             lines.append(f"missing: {self.missing}, which the dataset file names as its source")
         if self.dataset is not None:
@@ -67,6 +74,9 @@ class Cost:
                 lines.append(f"missing: {found.missing} of {found.images} images are not there yet")
         return "\n".join(lines)
 
+    def _shared(self) -> str:
+        return f"at most {self.spec.stream_gb:g} GB for augmented images that trainings share"
+
 
 def estimate(file: Path) -> Cost:
     """Check a sweep file and its dataset file, without images or database.
@@ -75,24 +85,12 @@ def estimate(file: Path) -> Cost:
         InputError: If either is wrong.
     """
     spec = load(file)
-    dataset = dataset_spec(spec, file)
-    missing = None if dataset is None else _missing_source(dataset)
+    found = check(spec, file)
+    path = Path(model_path(spec, file))
     return Cost(
         spec=spec,
-        model_present=_present(spec.model, file),
-        dataset=None if dataset is None or missing is not None else check(dataset),
-        missing=missing,
+        model_present=path.suffix != ".pt" or path.is_file() or (paths.WEIGHTS / path).is_file(),
+        dataset=found.dataset,
+        missing=found.missing,
+        need=found.need,
     )
-
-
-def _present(model: str, file: Path) -> bool:
-    name = Path(model)
-    return name.suffix != ".pt" or name.is_file() or (file.parent / name).is_file()
-
-
-def _missing_source(dataset: DatasetSpec) -> str | None:
-    match dataset.source:
-        case CocoSource(coco=path) | YoloSource(yolo=path):
-            return None if path.exists() else str(path)
-        case SyntheticSource():
-            return None

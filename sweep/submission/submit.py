@@ -1,9 +1,11 @@
 """From a sweep file to a queued sweep."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from storage.database import Database
 from storage.engine import is_missing
@@ -14,11 +16,14 @@ from sweep import paths
 from sweep.errors import InputError
 from sweep.spec.sweep_file import SweepSpec, differences
 from sweep.stages.plan import ensure_study, planned_stages
+from sweep.submission.checks import SplitCounts, check_counts, check_files, model_path
+from sweep.submission.disk import DiskNeed, check_disk, disk_need
 from sweep.training import registry
 
 if TYPE_CHECKING:  # a sweep that is done needs neither images nor weights
     from sweep.data.dataset_file import DatasetSpec
     from sweep.data.prepared import PreparedDataset
+    from sweep.data.summary import DatasetSummary
     from sweep.training.ultralytics.pretrained import ResolvedModel
 
 Progress = Callable[[str, int, int | None], None]
@@ -34,6 +39,18 @@ class Submitted:
     """Whether it was not there before."""
     done: bool
     """Whether nothing is left to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found while a sweep was checked."""
+
+    dataset: "DatasetSummary | None"
+    """None where the trainer needs no dataset, or its source is not there yet."""
+    missing: str | None
+    """The dataset's source, where it is not there yet."""
+    need: DiskNeed | None
+    """None where the trainer is not built in."""
 
 
 def load(file: Path) -> SweepSpec:
@@ -68,6 +85,37 @@ def dataset_spec(spec: SweepSpec, file: Path) -> "DatasetSpec | None":
     return DatasetSpec.load(path, size_px=spec.image_size_px)
 
 
+def check(spec: SweepSpec, file: Path) -> Checked:
+    """Check all that can be known of a sweep before its images are read.
+
+    Raises:
+        InputError: If the model, the dataset, what they hold or the disk does not fit the sweep.
+    """
+    dataset = dataset_spec(spec, file)
+    check_files(spec, file, dataset)
+    missing = None if dataset is None else _missing_source(dataset)
+    summary = None
+    if dataset is not None and missing is None:
+        from sweep.data.summary import check as summarise
+
+        summary = summarise(dataset)
+        check_counts(spec, file, SplitCounts.of_summary(summary))
+    need = disk_need(spec, file, dataset, 0 if summary is None else summary.images)
+    if need is not None:
+        check_disk(file, need)
+    return Checked(dataset=summary, missing=missing, need=need)
+
+
+def _missing_source(dataset: "DatasetSpec") -> str | None:
+    from sweep.data.dataset_file import CocoSource, SyntheticSource, YoloSource
+
+    match dataset.source:
+        case CocoSource(coco=path) | YoloSource(yolo=path):
+            return None if path.exists() else str(path)
+        case SyntheticSource():
+            return None
+
+
 def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> Submitted:
     """Queue a sweep; the same one again changes nothing.
 
@@ -90,8 +138,12 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
         _refuse_changes(file, spec, earlier)
         if earlier.state in (SweepState.DONE, SweepState.CANCELLED):
             return Submitted(database=database, new=False, done=True)
+    if earlier is None:
+        check(spec, file)
     model = _resolved_model(spec, file, earlier, progress)
     dataset = _prepared(spec, file, progress)
+    if earlier is None and dataset is not None:
+        check_counts(spec, file, SplitCounts.of_prepared(dataset))
     fingerprint = "" if dataset is None else dataset.fingerprint
     if earlier is not None and earlier.fingerprint != fingerprint:
         raise InputError(
@@ -135,11 +187,22 @@ def _earlier(database: Database, name: str) -> sweeps.Sweep | None:
 def _refuse_changes(file: Path, spec: SweepSpec, earlier: sweeps.Submission) -> None:
     if earlier.spec_hash == spec.hash():
         return
-    changes = "; ".join(differences(earlier.spec, spec.to_json()))
+    # One that an older version stored lacks the keys that are new; each has a default.
+    changes = "; ".join(differences(_complete(earlier.spec), spec.to_json()))
+    if not changes:
+        return
     raise InputError(
         f"{file}: sweep '{spec.name}' was submitted with other settings: {changes}; "
         "put them back to continue it, or give this one another `name`"
     )
+
+
+def _complete(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a stored spec with the defaults of all keys, as far as it is still right."""
+    try:
+        return SweepSpec.model_validate(stored).to_json()
+    except ValidationError:
+        return stored
 
 
 def _prepared(spec: SweepSpec, file: Path, progress: Progress) -> "PreparedDataset | None":
@@ -156,10 +219,9 @@ def _resolved_model(
 
     if spec.trainer not in registry.BUILT_IN:
         return ResolvedModel(path=spec.model, sha256=None)
-    beside = file.parent / spec.model
     try:
         return resolve_weights(
-            str(beside) if beside.is_file() else spec.model,
+            model_path(spec, file),
             paths.WEIGHTS,
             expected_sha256=None if earlier is None else earlier.model_sha256,
             progress=lambda done, total: progress(f"downloading {spec.model}", done, total),

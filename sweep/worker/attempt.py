@@ -175,7 +175,7 @@ class Attempt:
             image_cache=image_cache_place(
                 spec, self._kind.trainings_alike(spec, params, self._stage_settings)
             ),
-            evaluate_on=self._kind.evaluate_on,
+            evaluate_on=self._kind.judge_on(spec),
         )
 
     def _follow(self, child: ChildProcess) -> Message:

@@ -120,3 +120,11 @@ def test_it_names_a_pruner_and_seeds(kind: Stage) -> None:
     seeds = [kind.seed(SPEC, slot) for slot in slots]
     assert all(seed >= 0 for seed in seeds)
     assert seeds == [kind.seed(SPEC, slot) for slot in slots], "a trial goes on with its seed"
+
+
+def test_only_models_in_full_are_judged_on_a_split_and_the_file_says_which() -> None:
+    retrain = STAGES["retrain"]
+    assert retrain.judge_on(SPEC) == "test"
+    update = {"retrain": SPEC.retrain and SPEC.retrain.model_copy(update={"judge_on": "val"})}
+    assert retrain.judge_on(SPEC.model_copy(update=update)) == "val"
+    assert STAGES["search"].judge_on(SPEC) is None

@@ -1,4 +1,4 @@
-"""Baseline and best on the test split: scores by both judges, class by class."""
+"""Baseline and best on the split they are judged on: scores by both judges, class by class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

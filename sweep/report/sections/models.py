@@ -43,10 +43,11 @@ def _numbers(pair: Pair) -> tuple[Cell, Cell, Cell]:
 
 
 def judgement_section(data: ReportData) -> dict[str, Any]:
-    """Return everything that was measured on the test split."""
+    """Return everything that was measured on the split that the models are judged on."""
     compared = comparison(data.judged)
     content = {
         "retrains": data.retrain_stage is not None,
+        "split": data.judged_on,
         "gaps": [run for run in data.retrained if run.missing],
         "compared": compared,
     }

@@ -16,7 +16,7 @@ from sweep.report.verdict import verdict
 def verdict_section(data: ReportData) -> dict[str, Any]:
     """Return the head of the report."""
     found = verdict(data)
-    scores = score_table(found.scores, "Mean average precision on the test split")
+    scores = score_table(found.scores, f"Mean average precision on the {data.judged_on} split")
     return {"verdict": found, "scores": scores}
 
 

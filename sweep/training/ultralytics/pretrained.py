@@ -1,30 +1,19 @@
 """From a sweep file's `model:` to what a training loads: resolved once, checked by hash."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.errors import InputError, SweepError, nearest
+from sweep.errors import InputError, SweepError
 from sweep.files.download import FetchError, Progress, Remote
 from sweep.files.lock import lock
-from sweep.training.ultralytics.installed import package_folder
+from sweep.training.ultralytics import model_kind
+from sweep.training.ultralytics.architecture import read_architecture, size_of
+from sweep.training.ultralytics.model_kind import DETECTION_HEADS
+from sweep.training.ultralytics.model_names import check_name
 
 ASSETS_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Release that Ultralytics takes weights from (ultralytics/utils/downloads.py)."""
-
-ASSETS = frozenset(
-    [f"yolov8{size}.pt" for size in "nsmlx"]
-    + [f"yolov8{size}-oiv7.pt" for size in "nsmlx"]
-    + [f"yolo11{size}.pt" for size in "nsmlx"]
-    + [f"yolo12{size}.pt" for size in "nsmlx"]
-    + [f"yolo26{size}.pt" for size in "nsmlx"]
-    + [f"yolov10{size}.pt" for size in "nsmblx"]
-    + [f"yolov9{size}.pt" for size in "tsmce"]
-    + [f"yolov5{size}{large}u.pt" for size in "nsmlx" for large in ("", "6")]
-    + [f"yolov3{kind}u.pt" for kind in ("", "-spp", "-tiny")]
-)
-"""Published weights of detectors."""
 
 MAX_BYTES = 4 << 30
 MAX_S = 4 * 3600.0
@@ -41,6 +30,62 @@ class ResolvedModel:
     """Absolute path, or the name of an architecture in Ultralytics (`yolov8n.yaml`)."""
     sha256: str | None
     """Of the file, hexadecimal; None for an architecture by name."""
+
+
+def check_model(model: str) -> None:
+    """Check that a sweep can start from `model`, without the network.
+
+    Args:
+        model: A path, or a name such as `yolov8n.pt` or `yolov8n.yaml`.
+
+    Raises:
+        InputError: If there is no such model, or it is no detector.
+    """
+    path = Path(model)
+    if path.is_dir():
+        raise InputError(f"'{model}' is a folder; name the weights (.pt) or the architecture in it")
+    if not path.is_file():
+        check_name(model)
+    elif path.suffix in {".yaml", ".yml"}:
+        _check_architecture(path)
+    elif path.suffix == ".pt":
+        _check_weights(path)
+    else:
+        raise InputError(
+            f"'{model}': a training starts from weights that PyTorch wrote (.pt) or from an "
+            "architecture (.yaml); name such a file"
+        )
+
+
+def _check_architecture(path: Path) -> None:
+    found = read_architecture(path)
+    heads = " or ".join(DETECTION_HEADS)
+    if found.head not in DETECTION_HEADS:
+        what = model_kind.of_class(found.head) or "no detector"
+        raise InputError(
+            f"{path} is {what}, as its last layer is {found.head}; a sweep trains YOLO detectors: "
+            f"let it be {heads}, or name another model, such as 'yolov8n.yaml'"
+        )
+    if (size := size_of(path.name)) and found.sizes and size not in found.sizes:
+        raise InputError(
+            f"{path}: by its name it is of size '{size}', but its `scales` has "
+            f"{', '.join(found.sizes)}; add it there, or rename the file"
+        )
+
+
+def _check_weights(path: Path) -> None:
+    try:
+        whole = _is_weights(path)
+        what = model_kind.of_weights(path) if whole else None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if not whole:
+        raise InputError(f"{path}: not weights that PyTorch wrote; fetch or copy the file again")
+    if what is not None:
+        raise InputError(
+            f"{path} is {what}; a sweep trains Ultralytics' YOLO detectors: name the weights of "
+            "one, such as 'yolov8n.pt'"
+        )
 
 
 def resolve_weights(
@@ -66,17 +111,12 @@ def resolve_weights(
         InputError: If there is no such model, it is not what its name says, or it changed.
         SweepError: If the download failed; nothing is left of it.
     """
+    check_model(model)
     path = Path(model)
     if path.is_file():
         return _checked(path, expected_sha256)
-    if path.suffix in {".yaml", ".yml"} and path.name == model:
-        _check_architecture(model)
+    if path.suffix == ".yaml":
         return ResolvedModel(path=model, sha256=None)
-    if model not in ASSETS:
-        raise InputError(
-            f"model '{model}': no such file from {Path.cwd()}, and no published detector; "
-            f"{nearest(path.name, ASSETS)}"
-        )
     target = folder / model
     with lock(folder / f".{model}.lock"):
         if not target.is_file():
@@ -90,24 +130,12 @@ def _checked(path: Path, expected_sha256: str | None) -> ResolvedModel:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"model {path}: cannot be read: {error.strerror}") from error
-    if path.suffix == ".pt" and not _is_weights(path):
-        raise InputError(f"model {path}: not weights that PyTorch wrote")
     if expected_sha256 not in (None, found):
         raise InputError(
             f"model {path} changed since the sweep began: its SHA-256 is {found[:12]}…, it was "
             f"{str(expected_sha256)[:12]}…; put the old file back or submit under another name"
         )
     return ResolvedModel(path=str(path.resolve()), sha256=found)
-
-
-def _check_architecture(name: str) -> None:
-    """Check that Ultralytics has `name`, as its `yaml_model_load` looks for it."""
-    models = (package_folder() / "cfg" / "models").rglob("*.yaml")
-    known = {path.name for path in models}
-    if name not in known and re.sub(r"(\d+)[nsblmx](.+)?$", r"\1\2", name) not in known:
-        raise InputError(
-            f"model '{name}' is no architecture of Ultralytics; {nearest(name, known)}"
-        )
 
 
 def _download(url: str, target: Path, progress: Progress | None) -> None:
@@ -119,7 +147,7 @@ def _download(url: str, target: Path, progress: Progress | None) -> None:
                 target,
                 max_bytes=MAX_BYTES,
                 max_s=MAX_S,
-                check=_check_weights,
+                check=_check_download,
                 progress=progress,
             )
     except FetchError as error:
@@ -130,7 +158,7 @@ def _download(url: str, target: Path, progress: Progress | None) -> None:
         raise SweepError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def _check_weights(file: Path) -> None:
+def _check_download(file: Path) -> None:
     if not _is_weights(file):
         raise FetchError("what came is no PyTorch weights")
 

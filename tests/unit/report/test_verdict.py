@@ -2,6 +2,8 @@ from dataclasses import replace
 
 from storage.states import SlotState
 from sweep.report.data import read
+from sweep.report.sections.models import judgement_section
+from sweep.report.sections.record import verdict_section
 from sweep.report.verdict import verdict
 from tests.factories import BASELINE, BEST, grid, make_retrain, make_search, make_slot, make_sweep
 
@@ -114,3 +116,22 @@ def test_a_failed_retraining_is_named_not_hidden():
         "There is no comparison on the test split: baseline: its training is failed (diverged: x); "
         "best: its training is running."
     )
+
+
+def test_models_judged_on_the_validation_split_carry_a_warning(whole):
+    runs = tuple(
+        replace(run, evaluation=run.evaluation.model_copy(update={"split": "val"}))
+        for run in whole.retrained
+    )
+    spec = {**whole.sweep.spec, "retrain": {**whole.sweep.spec["retrain"], "judge_on": "val"}}
+    data = replace(whole, retrained=runs, sweep=replace(whole.sweep, spec=spec))
+
+    found = verdict(data)
+
+    assert "judged on the val split (24 images)" in found.test
+    assert "so their scores are too high" in " ".join(found.caveats)
+    assert "too high" not in " ".join(verdict(whole).caveats)
+    assert verdict_section(data)["scores"].caption == "Mean average precision on the val split"
+    assert judgement_section(data)["split"] == "val"
+    waiting = replace(data, retrained=())
+    assert verdict(waiting).test.startswith("There is no comparison on the val split: ")

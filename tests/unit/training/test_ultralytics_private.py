@@ -278,24 +278,51 @@ def _() -> str | None:
     return lacks(strip_optimizer, emptied, 'x["model"].half()', 'x["epoch"] = -1')
 
 
-@check("published weights", "training/ultralytics/pretrained.py names and downloads them")
+@check(
+    "published weights",
+    "training/ultralytics/model_names.py names those of detectors, training/ultralytics/"
+    "model_kind.py tells the others by their names, training/ultralytics/pretrained.py downloads",
+)
 def _() -> str | None:
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
-    from sweep.training.ultralytics.pretrained import ASSETS, ASSETS_URL
+    from sweep.training.ultralytics import model_kind
+    from sweep.training.ultralytics.model_names import ASSETS
+    from sweep.training.ultralytics.pretrained import ASSETS_URL
 
     if unknown := ASSETS - GITHUB_ASSETS_NAMES:
         return f"none called {', '.join(sorted(unknown))}"
+    others = {name for name in GITHUB_ASSETS_NAMES - ASSETS if name.endswith(".pt")}
+    special = ("-distill", "-objv1", "-grayscale")  # what they are for is not in their names
+    untold = [
+        name
+        for name in others
+        if model_kind.of_name(name.removesuffix(".pt")) is None
+        and not any(s in name for s in special)
+    ]
+    if untold:
+        return f"what {', '.join(sorted(untold))} are for"
     release = inspect.signature(attempt_download_asset).parameters["release"].default
     return None if ASSETS_URL.endswith(f"/{release}") else f"release {release}"
 
 
-@check("yaml_model_load", "training/ultralytics/pretrained.py finds an architecture as it does")
+@check("yaml_model_load", "training/ultralytics/architecture.py finds an architecture as it does")
 def _() -> str | None:
-    from ultralytics.nn.tasks import yaml_model_load
+    from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 
-    found = {name: yaml_model_load(name)["scale"] for name in ("yolov8n.yaml", "yolo11x.yaml")}
-    return None if found == {"yolov8n.yaml": "n", "yolo11x.yaml": "x"} else f"scales {found}"
+    from sweep.training.ultralytics.architecture import architectures, read_architecture, size_of
+    from sweep.training.ultralytics.model_kind import DETECTION_HEADS
+
+    for name, path in architectures().items():
+        theirs, ours = yaml_model_load(name), read_architecture(path)
+        layers = [*theirs["backbone"], *theirs["head"]]
+        if (len(layers), layers[-1][2]) != (ours.layers, ours.head):
+            return f"{name} as {path.name}"
+        if theirs["scale"] and theirs["scale"] != size_of(name):
+            return f"the size of {name}"
+        if ours.head in DETECTION_HEADS and guess_model_task(theirs) != "detect":
+            return f"{name} as a detector"
+    return None
 
 
 @check("YOLO_ variables", "training/process/server_setup.py sets them")
