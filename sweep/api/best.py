@@ -10,6 +10,7 @@ from storage.snapshot.records import SweepRecord
 from sweep import paths
 from sweep.report.hints import Hint, hints
 from sweep.spec.space import settings_line
+from sweep.spec.value import as_given
 from sweep.stages.best import BestTraining, best_training
 from sweep.stages.ranking import score
 from sweep.training.contract import Objective
@@ -77,7 +78,7 @@ def best_model(record: SweepRecord) -> BestModel | None:
         stage=best.stage.name,
         trial=best.slot.trial_number or 0,
         label=best.slot.label,
-        params=best.slot.params or {},
+        params=as_given(best.slot.params or {}),
         objective=objective,
         value=score(best.slot, objective),
         weights=weights,

@@ -10,7 +10,7 @@ from storage.snapshot.records import SweepRecord
 from sweep.api.database import errors_of_sweep, open_database
 from sweep.errors import InputError
 from sweep.report import trials as report
-from sweep.spec.value import from_scalar
+from sweep.spec.value import as_given
 
 if TYPE_CHECKING:
     import pandas
@@ -184,7 +184,7 @@ def _trial(found: report.Trial) -> Trial:
         number=slot.trial_number,
         label=slot.label,
         state=str(slot.state),
-        params={name: from_scalar(value) for name, value in found.params.items()},
+        params=as_given(found.params),
         **{name: result.get(name) for name in report.SCORES},
         epochs=len(slot.epochs),
         seconds=found.seconds,

@@ -1,6 +1,7 @@
 """One setting's value, and its form where only scalars can be stored."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import PlainValidator
@@ -32,6 +33,11 @@ SettingValue = Annotated[Value, PlainValidator(_checked)]
 def as_scalar(value: Value) -> Scalar:
     """Return a value as Optuna and the tables of slots hold it: a list as its JSON text."""
     return json.dumps(value) if isinstance(value, list) else value
+
+
+def as_given(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a slot's settings as the sweep file gave them."""
+    return {name: from_scalar(value) for name, value in params.items()}
 
 
 def from_scalar(stored: Scalar) -> Value:

@@ -57,6 +57,12 @@ class SplitCounts:
             boxes_per_class={},
         )
 
+    def lack(self, split: Split) -> str:
+        """Say what a split lacks; empty if nothing, or if that is not known."""
+        if self.images.get(split) == 0:
+            return "has no images"
+        return "has images without boxes alone" if self.boxes.get(split) == 0 else ""
+
 
 def model_path(spec: SweepSpec, file: Path) -> str:
     """Return the model as `check_model` takes it: the file beside the sweep file, or the name."""
@@ -96,9 +102,9 @@ def check_counts(spec: SweepSpec, file: Path, found: SplitCounts) -> None:
     if spec.trainer not in BUILT_IN:
         return
     for split in SPLITS[:2]:
-        if lack := _lack(found, split):
+        if lack := found.lack(split):
             raise InputError(f"{file}: dataset: its {split} split {lack}; add some")
-    if spec.retrain is not None and (lack := _lack(found, spec.retrain.judge_on)):
+    if spec.retrain is not None and (lack := found.lack(spec.retrain.judge_on)):
         other = "" if spec.retrain.judge_on == "val" else ", or write `judge_on: val` there"
         raise InputError(
             f"{file}: retrain: the dataset's {spec.retrain.judge_on} split {lack}, so the "
@@ -107,13 +113,6 @@ def check_counts(spec: SweepSpec, file: Path, found: SplitCounts) -> None:
     for field, name, value in spec.all_settings():
         if name == "classes":
             _check_classes(f"{file}: {field}", found, value)
-
-
-def _lack(found: SplitCounts, split: Split) -> str:
-    """Say what a split lacks; empty if nothing, or if that is not known."""
-    if found.images.get(split) == 0:
-        return "has no images"
-    return "has images without boxes alone" if found.boxes.get(split) == 0 else ""
 
 
 def _check_settings(spec: SweepSpec, file: Path, architecture: Architecture) -> None:

@@ -11,15 +11,18 @@ from storage.queue.stages import NewSlot, NewStage
 from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SweepRecord
 from storage.states import SweepState
+from sweep.data.prepared import PreparedDataset
 from sweep.errors import InputError
 from sweep.files.validation import explain
 from sweep.files.yaml import read_value
 from sweep.paths import study_name
-from sweep.spec.space import Scalar
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
 from sweep.stages.ranking import best_slot, leading_slot
 from sweep.stages.retrain import DEFAULT_EPOCHS, Retrain
+from sweep.submission.checks import SplitCounts
+from sweep.training.contract import Value
+from sweep.training.registry import BUILT_IN
 
 _OPTION = "--baseline"
 
@@ -47,6 +50,7 @@ def add_retrain_stage(
     epochs = epochs or (spec.retrain.epochs if spec.retrain else DEFAULT_EPOCHS)
     chosen = with_baseline(spec, baseline, epochs=epochs)
     _require_best(record, spec)
+    _require_judge(record, spec)
     taken = sum(isinstance(kind_of(stage.name), Retrain) for stage in record.stages)
     stage_name = "retrain" if taken == 0 else f"retrain-{taken + 1}"
     stage = NewStage(
@@ -72,6 +76,21 @@ def _require_best(record: SweepRecord, spec: SweepSpec) -> None:
     )
 
 
+def _require_judge(record: SweepRecord, spec: SweepSpec) -> None:
+    """Refuse to train for hours what cannot be judged then."""
+    if spec.retrain is not None or record.dataset is None or spec.trainer not in BUILT_IN:
+        return  # submit has looked
+    try:
+        counts = SplitCounts.of_prepared(PreparedDataset.load(record.dataset))
+    except InputError:
+        return  # another machine's, where the workers are
+    if lack := counts.lack("test"):
+        raise InputError(
+            f"{record.name}: its dataset's test split {lack}, so a retrained model cannot be "
+            "judged; submit the sweep under another `name` with `judge_on: val` under `retrain:`"
+        )
+
+
 def with_baseline(spec: SweepSpec, settings: Sequence[str], *, epochs: int) -> SweepSpec:
     """Return a sweep with these settings as its baseline; as it is where there are none.
 
@@ -85,19 +104,20 @@ def with_baseline(spec: SweepSpec, settings: Sequence[str], *, epochs: int) -> S
     """
     if not settings:
         return spec
-    found: dict[str, Scalar] = {}
+    found: dict[str, Value] = {}
     for name, value in map(_setting, settings):
         if name in found:
             raise InputError(f"{_OPTION} {name}: given twice; keep one")
         found[name] = value
-    retrain = {"epochs": epochs, "baseline": found}
+    written = spec.to_json()
+    retrain = {**written.get("retrain", {}), "epochs": epochs, "baseline": found}
     try:
-        return SweepSpec.model_validate({**spec.to_json(), "retrain": retrain})
+        return SweepSpec.model_validate({**written, "retrain": retrain})
     except ValidationError as error:
         raise InputError(explain(error, SweepSpec, Path(_OPTION))) from error
 
 
-def _setting(text: str) -> tuple[str, Scalar]:
+def _setting(text: str) -> tuple[str, Value]:
     """Read `KEY=VALUE`, its value as a sweep file has it.
 
     Raises:

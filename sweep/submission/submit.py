@@ -60,11 +60,15 @@ def load(file: Path) -> SweepSpec:
         InputError: If anything in it is wrong.
     """
     spec = SweepSpec.load(file)
+    _check_trainer(spec, file)
+    return spec
+
+
+def _check_trainer(spec: SweepSpec, file: Path) -> None:
     try:
         registry.check(spec.trainer)
     except InputError as error:
         raise InputError(f"{file}: trainer: {error}") from error
-    return spec
 
 
 def dataset_spec(spec: SweepSpec, file: Path) -> "DatasetSpec | None":
@@ -91,6 +95,7 @@ def check(spec: SweepSpec, file: Path) -> Checked:
     Raises:
         InputError: If the model, the dataset, what they hold or the disk does not fit the sweep.
     """
+    _check_trainer(spec, file)  # a spec that a program made was not loaded
     dataset = dataset_spec(spec, file)
     check_files(spec, file, dataset)
     missing = None if dataset is None else _missing_source(dataset)

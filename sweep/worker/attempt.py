@@ -18,7 +18,7 @@ from storage.states import SweepState
 from sweep.search.samplers import sampler_for, suggest
 from sweep.spec.space import settings_line
 from sweep.spec.sweep_file import SweepSpec
-from sweep.spec.value import from_scalar
+from sweep.spec.value import as_given
 from sweep.stages.base import Settings
 from sweep.stages.plan import ensure_study, kind_of
 from sweep.training.contract import Decision, Device, EpochReport, FailureKind, TrialJob
@@ -158,7 +158,7 @@ class Attempt:
             slot=slot.id,
             attempt=self._lease.attempt,
             trainer=spec.trainer,
-            params={name: from_scalar(value) for name, value in params.items()},
+            params=as_given(params),
             settings=dict(spec.train),
             epochs=slot.stage_epochs,
             dataset=self._submission.dataset,

@@ -15,6 +15,7 @@ from storage.snapshot.records import SweepRecord
 from sweep import paths
 from sweep.files.atomic_write import atomic_write, write_file
 from sweep.files.lock import lock
+from sweep.spec.value import as_given
 from sweep.stages.best import BestTraining, best_training
 from sweep.stages.ranking import score
 from sweep.training.registry import BUILT_IN
@@ -107,7 +108,7 @@ def _text(record: SweepRecord, best: BestTraining) -> str:
 
 def best_settings(record: SweepRecord, best: BestTraining) -> dict[str, Any]:
     """Return all settings of a training, as `yolo train cfg=` takes them; the searched ones too."""
-    spec, params = record.spec, dict(best.slot.params or {})
+    spec, params = record.spec, as_given(best.slot.params or {})
     known = {**spec.get("train", {}), **params, "epochs": best.stage.epochs, "model": record.model}
     if spec.get("trainer", "ultralytics") in BUILT_IN:
         known = {"task": "detect", "mode": "train", **_ran_with(record, best), **known}

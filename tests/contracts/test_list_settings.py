@@ -86,6 +86,10 @@ def test_lists_are_searched_stored_shown_and_trained_with(
     assert {trial.params["momentum"] for trial in study.trials} <= texts
     assert study.trials_dataframe()["params_momentum"].isin(texts).all()
 
+    taken_home = yaml.safe_load((tmp_path / "runs/one/best.yaml").read_text())
+    assert taken_home["freeze"] == [0, 1, 2]
+    assert taken_home["momentum"] in [*LISTS, [0.9, 0.8]]
+
     as_table(read_summary(database.engine, "one"))
     page = build_report(record, tmp_path / "report")
     assert "momentum [0.9, 0.8]" in page.read_text()

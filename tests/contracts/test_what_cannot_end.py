@@ -14,10 +14,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from storage.database import Database
 from storage.snapshot.reader import read_sweep
 from sweep.errors import InputError
 from sweep.spec.sweep_file import MAX_SEED, SweepSpec
-from sweep.submission import disk
+from sweep.submission import disk, retrain
 from sweep.submission.estimate import estimate
 from sweep.submission.submit import load, submit
 
@@ -157,6 +158,25 @@ def test_judging_on_the_validation_split_is_the_way_out(folder: Path) -> None:
     dataset = tree(folder, train=4, val=2)
     assert refusals(folder, content, dataset) == (None, None)
     assert "baseline and best, judged on val" in estimate(folder / "one.yaml").as_text()
+
+
+def test_a_retraining_by_hand_that_could_not_be_judged_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, dataset = without("retrain", sweep_file()), tree(folder, train=4, val=2)
+    assert refusals(folder, content, dataset) == (None, None)
+    engine = Database.open(f"sqlite:///{folder / 'sweep.db'}").engine
+    monkeypatch.setattr(retrain, "_require_best", lambda *_: None)
+    with pytest.raises(InputError, match="one: its dataset's test split has no images"):
+        retrain.add_retrain_stage(engine, "one")
+    assert len(read_sweep(engine, "one").stages) == 1
+
+
+def test_a_spec_made_in_a_program_is_checked_as_a_file_is(folder: Path) -> None:
+    spec = SweepSpec.model_validate(sweep_file(trainer="nowhere:train", model="none"))
+    with pytest.raises(InputError, match="trainer: trainer 'nowhere:train'"):
+        submit("sqlite:///sweep.db", spec, folder / "one.yaml", progress=lambda *_: None)
+    assert not (folder / "sweep.db").exists()
 
 
 def test_too_little_disk_is_refused_with_the_estimate(
@@ -299,7 +319,7 @@ VALUES: dict[str, list[Any]] = {
     size=st.sampled_from([64, 96, 100]),
     fixed=st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in VALUES.items()}),
     searched=st.sampled_from([{}, {"freeze": [[0], [1]]}, {"classes": [[0], [7]]}, {"bach": [1]}]),
-    retrain=st.sampled_from([None, "test", "val", "vall"]),
+    judge_on=st.sampled_from([None, "test", "val", "vall"]),
 )
 def test_what_validate_calls_right_submit_takes(
     *,
@@ -310,7 +330,7 @@ def test_what_validate_calls_right_submit_takes(
     size: int,
     fixed: Content,
     searched: Content,
-    retrain: str | None,
+    judge_on: str | None,
 ) -> None:
     folder, dataset = trees[which]
     monkeypatch.chdir(folder)
@@ -318,7 +338,7 @@ def test_what_validate_calls_right_submit_takes(
     content: Content = sweep_file(model=model, train={"optimizer": "SGD", **fixed})
     content["search"] = {"epochs": 1, "space": {"lr0": [0.1], **searched}}
     content["retrain"] = None
-    if retrain is not None:
-        content["retrain"] = {"epochs": 1, "baseline": {"lr0": 0.1}, "judge_on": retrain}
+    if judge_on is not None:
+        content["retrain"] = {"epochs": 1, "baseline": {"lr0": 0.1}, "judge_on": judge_on}
     validate, run = refusals(folder, content, {**dataset, "size": size})
     assert validate == run
