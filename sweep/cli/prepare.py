@@ -72,6 +72,8 @@ def submit(
     if submitted.done:
         console.print(f"{name} is done; `sweep report {name}` shows it")
     elif submitted.new:
+        if submitted.need is not None:
+            console.print(submitted.need.text)
         console.print(f"{name} is queued; `sweep worker {name}` works on it")
     else:
         console.print(f"{name} was queued before; nothing changed")

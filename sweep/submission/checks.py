@@ -12,6 +12,7 @@ from sweep.data.prepared import SPLITS, Split
 from sweep.errors import InputError
 from sweep.files.wording import shown
 from sweep.spec.sweep_file import SweepSpec
+from sweep.spec.train_settings import legal_settings
 from sweep.training.contract import Value
 from sweep.training.registry import BUILT_IN
 from sweep.training.ultralytics.architecture import Architecture, architecture_of
@@ -113,6 +114,23 @@ def check_counts(spec: SweepSpec, file: Path, found: SplitCounts) -> None:
     for field, name, value in spec.all_settings():
         if name == "classes":
             _check_classes(f"{file}: {field}", found, value)
+
+
+def enlarging(spec: SweepSpec, dataset: "DatasetSpec | None") -> str:
+    """Say that images are trained on larger than they are prepared; empty if they are not."""
+    if spec.trainer not in BUILT_IN or dataset is None or dataset.size is None:
+        return ""
+    named = [value for _, name, value in spec.all_settings() if name == "imgsz"]
+    largest = max(
+        value for value in named or [legal_settings()["imgsz"].default] if isinstance(value, int)
+    )
+    if largest <= dataset.size:
+        return ""
+    return (
+        f"imgsz {largest} is larger than the dataset's size, {dataset.size}: every image is "
+        f"enlarged, which costs time; write `imgsz: {dataset.size}` under `train:`, or a larger "
+        f"`size` in {dataset.file} if the originals are"
+    )
 
 
 def _check_settings(spec: SweepSpec, file: Path, architecture: Architecture) -> None:

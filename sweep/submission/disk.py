@@ -41,6 +41,15 @@ class DiskNeed:
     prepared: float
     """Below that of prepared datasets; 0 where it is prepared, or not known."""
 
+    shared_gb: float
+    """At most so much comes to it for the augmented images that trainings share, in 10^9 bytes."""
+
+    @property
+    def text(self) -> str:
+        """Write it as a line for a person."""
+        shared = f", and at most {self.shared_gb:g} GB for augmented images that trainings share"
+        return f"disk: about {gigabytes(self.total)}{shared if self.shared_gb else ''}"
+
     @property
     def total(self) -> float:
         """Both."""
@@ -69,6 +78,7 @@ def disk_need(
     return DiskNeed(
         runs=trials * (_WEIGHTS * parameters + _TRIAL_BYTES) + _CHECKPOINTS * parameters,
         prepared=0 if there else images * side**2 * _BYTES_PER_PX,
+        shared_gb=spec.stream_gb,
     )
 
 

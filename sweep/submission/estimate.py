@@ -10,7 +10,7 @@ from sweep.data.summary import DatasetSummary
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import STAGES
 from sweep.submission.checks import model_path
-from sweep.submission.disk import DiskNeed, gigabytes
+from sweep.submission.disk import DiskNeed
 from sweep.submission.submit import check, load
 
 
@@ -27,6 +27,8 @@ class Cost:
     """The dataset's source, where it is not there yet."""
     need: DiskNeed | None
     """Of disk; None where the trainer is not built in."""
+    note: str
+    """What is right, but hardly meant; empty if nothing is."""
 
     @property
     def epochs(self) -> dict[str, int]:
@@ -46,6 +48,7 @@ class Cost:
             "model_present": self.model_present,
             "dataset": None if self.dataset is None else dataclasses.asdict(self.dataset),
             "missing": self.missing,
+            "note": self.note,
             "disk_gb": None if self.need is None else round(self.need.total / 1e9, 3),
         }
 
@@ -61,7 +64,7 @@ class Cost:
             f"model: {self.spec.model}" + ("" if self.model_present else ", will be downloaded")
         )
         if self.need is not None:
-            lines.append(f"disk: about {gigabytes(self.need.total)}, and {self._shared()}")
+            lines.append(self.need.text)
         if self.missing is not None:
             lines.append(f"missing: {self.missing}, which the dataset file names as its source")
         if self.dataset is not None:
@@ -72,10 +75,9 @@ class Cost:
             )
             if found.missing:
                 lines.append(f"missing: {found.missing} of {found.images} images are not there yet")
+        if self.note:
+            lines.append(f"note: {self.note}")
         return "\n".join(lines)
-
-    def _shared(self) -> str:
-        return f"at most {self.spec.stream_gb:g} GB for augmented images that trainings share"
 
 
 def estimate(file: Path) -> Cost:
@@ -93,4 +95,5 @@ def estimate(file: Path) -> Cost:
         dataset=found.dataset,
         missing=found.missing,
         need=found.need,
+        note=found.note,
     )

@@ -16,7 +16,7 @@ from sweep import paths
 from sweep.errors import InputError
 from sweep.spec.sweep_file import SweepSpec, differences
 from sweep.stages.plan import ensure_study, planned_stages
-from sweep.submission.checks import SplitCounts, check_counts, check_files, model_path
+from sweep.submission.checks import SplitCounts, check_counts, check_files, enlarging, model_path
 from sweep.submission.disk import DiskNeed, check_disk, disk_need
 from sweep.training import registry
 
@@ -39,6 +39,8 @@ class Submitted:
     """Whether it was not there before."""
     done: bool
     """Whether nothing is left to do."""
+    need: DiskNeed | None = None
+    """What a new one will write; None where its trainer is not built in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class Checked:
     """The dataset's source, where it is not there yet."""
     need: DiskNeed | None
     """None where the trainer is not built in."""
+    note: str
+    """What is right, but hardly meant; empty if nothing is."""
 
 
 def load(file: Path) -> SweepSpec:
@@ -108,7 +112,7 @@ def check(spec: SweepSpec, file: Path) -> Checked:
     need = disk_need(spec, file, dataset, 0 if summary is None else summary.images)
     if need is not None:
         check_disk(file, need)
-    return Checked(dataset=summary, missing=missing, need=need)
+    return Checked(dataset=summary, missing=missing, need=need, note=enlarging(spec, dataset))
 
 
 def _missing_source(dataset: "DatasetSpec") -> str | None:
@@ -143,8 +147,7 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
         _refuse_changes(file, spec, earlier)
         if earlier.state in (SweepState.DONE, SweepState.CANCELLED):
             return Submitted(database=database, new=False, done=True)
-    if earlier is None:
-        check(spec, file)
+    need = check(spec, file).need if earlier is None else None
     model = _resolved_model(spec, file, earlier, progress)
     dataset = _prepared(spec, file, progress)
     if earlier is None and dataset is not None:
@@ -179,7 +182,7 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
     for stage in stages:
         if stage.slots is not None:
             ensure_study(database, submission, stage.study, spec)
-    return Submitted(database=database, new=new, done=False)
+    return Submitted(database=database, new=new, done=False, need=need)
 
 
 def _earlier(database: Database, name: str) -> sweeps.Sweep | None:

@@ -179,6 +179,15 @@ def test_a_spec_made_in_a_program_is_checked_as_a_file_is(folder: Path) -> None:
     assert not (folder / "sweep.db").exists()
 
 
+def test_images_that_are_enlarged_are_pointed_out(folder: Path) -> None:
+    dataset = tree(folder, **WHOLE)
+    assert estimate(write(folder, sweep_file(), dataset)).note == ""
+    larger = write(folder, train(imgsz=128), dataset)
+    assert "note: imgsz 128 is larger than the dataset's size, 64" in estimate(larger).as_text()
+    unsaid = write(folder, sweep_file(train={"optimizer": "SGD"}), dataset)
+    assert "imgsz 640 is larger than the dataset's size, 64" in estimate(unsaid).note
+
+
 def test_too_little_disk_is_refused_with_the_estimate(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
