@@ -262,7 +262,7 @@ class SweepSpec(_Section):
     @property
     def image_size_px(self) -> int | None:
         """The largest `imgsz` of its trainings; None if it names none."""
-        sizes = [value for _, name, value in self._all_settings() if name == "imgsz"]
+        sizes = [value for _, name, value in self.all_settings() if name == "imgsz"]
         return max((size for size in sizes if type(size) is int), default=None)
 
     def dataset_file(self, sweep_file: Path) -> Path | None:

@@ -104,8 +104,8 @@ WHOLE = {"train": 4, "val": 2, "test": 2}
 REFUSED: list[tuple[Content, dict[str, int], Content, str]] = [
     (sweep_file(), {"train": 4, "val": 2}, {}, "retrain: the dataset's test split has no images"),
     (sweep_file(), WHOLE | {"test": -2}, {}, "test split has images without boxes alone"),
-    (sweep_file(), WHOLE | {"val": -2}, {}, "dataset: its val split has images without boxes"),
-    (sweep_file(), WHOLE | {"train": -2}, {}, "dataset: its train split has images without boxes"),
+    (sweep_file(), WHOLE | {"val": -2}, {}, "val: none of its images has a box"),
+    (sweep_file(), WHOLE | {"train": -2}, {}, "train: none of its images has a box"),
     (
         sweep_file(),
         WHOLE,

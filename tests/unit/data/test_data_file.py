@@ -53,7 +53,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
             "source.images: found 0; should be 1",
         ),
         ({"size": 16}, "size: found 16; should be 32 or more"),
-        ({"size": True}, "size: found true; should be a whole number"),
+        ({"size": True}, "size: found 'true'; should be a whole number"),
         ({"resize": "none"}, "size: found 320; `resize: none` keeps every image's size"),
         ({"resize": "squash"}, "resize: found 'squash'; allowed: letterbox, none, stretch"),
         ({"classes": {}}, "classes: found no class"),

@@ -108,7 +108,7 @@ WRONG = [
     (space(freeze=[[0, 1], [0.5]]), "search.space.freeze: 'freeze' is [0.5], allowed is the"),
     (content(train={"imgsz": [640]}), "is [640], allowed is a whole number; write 640 without"),
     (search(epochs="3"), "search.epochs: found '3'; should be a whole number; write it without"),
-    (search(epochs=True), "search.epochs: found true; should be a whole number"),
+    (search(epochs=True), "search.epochs: found 'true'; should be a whole number"),
     (content(objective="f1"), "objective: found 'f1'; allowed: map50, map50_95"),
     (content(dataset=None), "dataset: missing"),
 ]
