@@ -5,12 +5,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from storage import schema
-from storage.engine import connectable_engine, is_sqlite, unopened
-from storage.errors import DatabaseGone
+from storage.engine import connectable_engine, opening
 from storage.queue.queue import Queue
+from storage.urls import is_sqlite
 
 if TYPE_CHECKING:
     from storage.optuna.studies import Studies
@@ -33,10 +32,8 @@ class Database:
                 or its tables are another version's.
         """
         engine = connectable_engine(url, create=create)
-        try:
+        with opening(url):
             schema.require(engine)
-        except (DBAPIError, DatabaseGone) as error:
-            raise unopened(url, error) from error
         return cls(url=url, engine=engine, queue=Queue(engine))
 
     def rest(self) -> None:

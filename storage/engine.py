@@ -3,20 +3,18 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Float
 
-from storage.errors import DatabaseRefused
-from storage.filesystems import network_file_system
+from storage import urls
+from storage.errors import DatabaseGone, DatabaseRefused, DatabaseUnusable
 from storage.outage import telling_outages
 
 BUSY_TIMEOUT_S = 60
@@ -27,7 +25,12 @@ POOL: dict[str, Any] = {
     "connect_args": {"connect_timeout": 10},
 }
 """A worker has one connection while it has something to say, and none else (`Database.rest`)."""
-_ALLOWED = "allowed: sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE"
+_MENDS = {
+    True: "check that it is a database of this project and that you may write to it",
+    False: "check that the server is there and has this database, the user and the password, and "
+    "that the user may make tables in it",
+}
+"""What to check where a database cannot be opened, by whether it is SQLite."""
 
 
 class now_s(GenericFunction[float]):  # noqa: N801 - an SQL function is named like one
@@ -55,49 +58,39 @@ def connectable_engine(url: str, *, create: bool = True) -> Engine:
         DatabaseRefused: If the URL names no database that can serve, or `create` is False and
             there is none.
     """
-    parsed = _parse(url)
-    if not create and is_missing(url):
+    parsed = urls.parse(url)
+    if not create and urls.is_missing(url):
         raise DatabaseRefused(
             f"--storage: {parsed.database} does not exist; "
             "name the database of your sweeps (or set SWEEP_STORAGE), or submit one first"
         )
-    if is_sqlite(url):
+    if urls.is_sqlite(url):
         engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
         _govern_sqlite(engine)
         return engine
     try:
-        return create_engine(driver_url(url), **POOL)
-    except ModuleNotFoundError as error:
-        raise DatabaseRefused(
-            f"--storage: PostgreSQL needs a driver ({error}); pip install 'detsweep[postgresql]'"
-        ) from error
+        return create_engine(urls.driver_url(url), **POOL)
+    except ImportError as error:
+        raise urls.no_driver(error) from error
 
 
-def is_missing(url: str) -> bool:
-    """Whether the URL names an SQLite file that is not there yet.
+@contextmanager
+def opening(url: str) -> Iterator[None]:
+    """Say of which database it was that it could not be opened, and what to check.
 
     Raises:
-        DatabaseRefused: If it names no database that can serve.
+        DatabaseRefused: If it could not.
     """
-    parsed = _parse(url)
-    return is_sqlite(url) and not Path(str(parsed.database)).exists()
-
-
-def unopened(url: str, error: Exception) -> DatabaseRefused:
-    """Return what to raise when the database cannot be opened."""
-    cause = " ".join(str(getattr(error, "orig", error)).split())
-    return DatabaseRefused(
-        f"--storage: {make_url(url).render_as_string()} cannot be opened ({cause}); "
-        "check that it is a database of this project and that you may write to it"
-    )
-
-
-def driver_url(url: str) -> str:
-    """Return the URL with the driver we ship named; SQLAlchemy's own default has changed."""
-    parsed = make_url(url)
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return parsed.render_as_string(hide_password=False)
+    try:
+        yield
+    except (DBAPIError, DatabaseGone, DatabaseUnusable) as error:
+        wrapped = not isinstance(error, DBAPIError) and error.__cause__ is not None
+        found = error.__cause__ if wrapped else error
+        cause = " ".join(str(getattr(found, "orig", found)).split())
+        raise DatabaseRefused(
+            f"--storage: {urls.shown(url)} cannot be opened ({cause}); "
+            f"{_MENDS[urls.is_sqlite(url)]}"
+        ) from error
 
 
 @contextmanager
@@ -144,38 +137,3 @@ def _govern_sqlite(engine: Engine) -> None:
     def _on_begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {mode}")
-
-
-def is_sqlite(url: str) -> bool:
-    """Whether the URL names an SQLite database."""
-    return make_url(url).get_backend_name() == "sqlite"
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise DatabaseRefused(f"--storage: {url!r} is no database URL; {_ALLOWED}") from error
-    backend = parsed.get_backend_name()
-    if backend not in ("sqlite", "postgresql"):
-        raise DatabaseRefused(
-            f"--storage: {backend} cannot keep the queue's promises "
-            f"(it was not proven to lock rows as the queue needs); {_ALLOWED}"
-        )
-    if backend == "sqlite":
-        if parsed.database in (None, "", ":memory:"):
-            raise DatabaseRefused(
-                "--storage: a database in memory cannot be shared by workers; "
-                "name a file, e.g. sqlite:///sweep.db"
-            )
-        folder = Path(str(parsed.database)).resolve().parent
-        if not folder.is_dir():
-            raise DatabaseRefused(
-                f"--storage: folder {folder} does not exist; make it or name another"
-            )
-        if (kind := network_file_system(folder)) is not None:
-            raise DatabaseRefused(
-                f"--storage: {folder} is on a network file system ({kind}), where SQLite's locks "
-                "cannot be relied on; take a local folder, or PostgreSQL for several machines"
-            )
-    return parsed

@@ -9,6 +9,10 @@ class DatabaseRefused(StorageError):
     """The URL or the database behind it cannot serve: show the line to the user, exit code 2."""
 
 
+class DatabaseUnusable(DatabaseRefused):
+    """The database answers and says no: damaged, without our tables, or not ours to write to."""
+
+
 class DatabaseGone(StorageError):
     """The database does not answer now: try the same call again later; it harms nothing."""
 

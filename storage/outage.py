@@ -1,13 +1,21 @@
-"""Telling a database that is away for a while from a mistake of ours."""
+"""Telling a database that is away for a while from one that cannot serve, and from our mistakes."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from storage.errors import DatabaseGone
+from storage.errors import DatabaseGone, DatabaseUnusable
 
 _SQLITE_AWAY = (
     sqlite3.SQLITE_BUSY,
@@ -16,19 +24,32 @@ _SQLITE_AWAY = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
 )
+_SQLITE_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED = "it is damaged: restore a copy, or save what is left with sqlite3's .recover"
 
 
 @contextmanager
 def telling_outages() -> Iterator[None]:
-    """Raise `DatabaseGone` where the database did not answer; other errors pass as they are.
+    """Raise `DatabaseGone` where the database did not answer, `DatabaseUnusable` where it said no.
 
-    Optuna wraps errors of the database into its own, so causes are looked at as well.
+    It says no where it is damaged, lacks our tables or does not let us write. Rows that do not fit
+    and other errors pass as they are. Optuna wraps errors of the database into its own, so causes
+    are looked at as well.
     """
     try:
         yield
     except Exception as error:
         if away(error):
             raise DatabaseGone(f"the database does not answer ({_first_line(error)})") from error
+        if isinstance(error, UnicodeDecodeError | JSONDecodeError):
+            raise DatabaseUnusable(
+                f"--storage: the database holds what nobody wrote into it ({_first_line(error)}); "
+                f"{_DAMAGED}"
+            ) from error
+        if refusal := _refusal(error):
+            raise DatabaseUnusable(
+                f"--storage: the database cannot be used ({_first_line(error)}); {refusal}"
+            ) from error
         raise
 
 
@@ -41,11 +62,26 @@ def away(error: BaseException | None) -> bool:
     return False
 
 
+def _refusal(error: BaseException | None) -> str | None:
+    """Return what to do about a database that said no; None for errors of other kinds."""
+    while error is not None:
+        if isinstance(error, DatabaseError) and not isinstance(error, IntegrityError | DataError):
+            if _sqlite_code(error) in _SQLITE_DAMAGED:
+                return _DAMAGED
+            return "check its tables and that you may write to it, or name another"
+        error = error.__cause__
+    return None
+
+
 def _away(error: DBAPIError) -> bool:
     if isinstance(error.orig, sqlite3.Error):
-        code = getattr(error.orig, "sqlite_errorcode", None)
-        return code is not None and code & 0xFF in _SQLITE_AWAY
+        return _sqlite_code(error) in _SQLITE_AWAY
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def _sqlite_code(error: DBAPIError) -> int | None:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,9 +7,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from storage.engine import BUSY_TIMEOUT_S, POOL, driver_url, is_sqlite
+from storage.engine import BUSY_TIMEOUT_S, POOL
 from storage.errors import DatabaseRefused
 from storage.optuna.private import use_engine
+from storage.urls import driver_url, is_sqlite
 
 _OPENING_TRIES = 10
 _OPENING_PAUSE_S = 0.2

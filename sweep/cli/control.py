@@ -73,13 +73,11 @@ def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
 def check(storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Say whether the tables fit this program; exit code 1 when they do not."""
     from storage import schema
-    from storage.engine import connectable_engine, unopened
+    from storage.engine import connectable_engine, opening
 
     engine = connectable_engine(storage, create=False)
-    try:
+    with opening(storage):
         found = schema.look(engine)
-    except DatabaseGone as error:
-        raise unopened(storage, error) from error
     if found.current:
         print(f"the tables are at revision {found.found}, as this program needs them")
     elif not found.known:
@@ -97,11 +95,8 @@ def check(storage: Storage = paths.DEFAULT_STORAGE) -> None:
 def upgrade(storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Bring the tables to this program's revision; stop all workers first."""
     from storage import schema
-    from storage.engine import connectable_engine, unopened
+    from storage.engine import connectable_engine, opening
 
-    engine = connectable_engine(storage)
-    try:
-        schema.upgrade(engine)
-    except DatabaseGone as error:
-        raise unopened(storage, error) from error
+    with opening(storage):
+        schema.upgrade(connectable_engine(storage))
     print(f"the tables are at revision {schema.HEAD}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from storage.database import Database
-from storage.engine import is_missing
 from storage.errors import SweepNotFound
 from storage.queue import sweeps
 from storage.states import SweepState
+from storage.urls import is_missing
 from sweep import paths
 from sweep.errors import InputError
 from sweep.spec.sweep_file import SweepSpec, differences

@@ -12,10 +12,11 @@ import psutil
 from sqlalchemy import make_url, text
 
 from storage.database import Database
-from storage.engine import is_sqlite, reading
+from storage.engine import reading
 from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SweepRecord
 from storage.states import SlotState
+from storage.urls import is_sqlite
 from tests.command import Command
 
 EPOCHS = 6
