@@ -1,5 +1,7 @@
 """Runs the command `sweep` as a user does: its own process, its own folder."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -14,6 +16,8 @@ from typing import Any
 import psutil
 import yaml
 
+from sweep.cli.app import execute
+
 ORPHANS_GONE_WITHIN_S = 5.0
 """The promise: no training outlives its worker for longer."""
 _POLL_S = 0.05
@@ -26,6 +30,19 @@ class Finished:
     code: int
     out: str
     err: str
+
+
+def run_here(*arguments: str | Path) -> Finished:
+    """Run the command in this process and folder: for what no process is needed to see."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    err.reconfigure(errors="backslashreplace")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = execute([str(argument) for argument in arguments])
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
+    return Finished(code=code, out=texts[0], err=texts[1])
 
 
 @dataclass(frozen=True)

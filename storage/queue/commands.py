@@ -13,35 +13,37 @@ from storage.tables import slots, stages, sweeps
 _CANCELLED = "the sweep was cancelled"
 
 
-def pause(engine: Engine, name: str) -> None:
+def pause(engine: Engine, name: str) -> bool:
     """Let the sweep's workers end their epochs and give their slots back, until `resume`.
+
+    Returns:
+        Whether it was not paused before; so do the other commands of their state.
 
     Raises:
         SweepNotFound: If there is no sweep of this name.
         CommandRefused: If it is done or cancelled.
     """
-    _move(engine, name, [SweepState.ACTIVE, SweepState.PAUSED], SweepState.PAUSED)
+    return _move(engine, name, [SweepState.ACTIVE], SweepState.PAUSED)
 
 
-def resume(engine: Engine, name: str) -> None:
+def resume(engine: Engine, name: str) -> bool:
     """Let workers serve a paused sweep again.
 
     Raises:
         SweepNotFound: If there is no sweep of this name.
         CommandRefused: If it is done or cancelled.
     """
-    _move(engine, name, [SweepState.ACTIVE, SweepState.PAUSED], SweepState.ACTIVE)
+    return _move(engine, name, [SweepState.PAUSED], SweepState.ACTIVE)
 
 
-def cancel(engine: Engine, name: str) -> None:
+def cancel(engine: Engine, name: str) -> bool:
     """End the sweep for good: queued slots now, running ones after the epoch at hand.
 
     Raises:
         SweepNotFound: If there is no sweep of this name.
         CommandRefused: If it is done.
     """
-    going = [SweepState.ACTIVE, SweepState.PAUSED, SweepState.CANCELLED]
-    _move(engine, name, going, SweepState.CANCELLED)
+    moved = _move(engine, name, [SweepState.ACTIVE, SweepState.PAUSED], SweepState.CANCELLED)
     of_sweep = (
         select(stages.c.id)
         .join(sweeps, sweeps.c.id == stages.c.sweep_id)
@@ -59,6 +61,7 @@ def cancel(engine: Engine, name: str) -> None:
                 unprojected=slots.c.trial_id.is_not(None),
             )
         )
+    return moved
 
 
 def set_priority(engine: Engine, name: str, priority: int) -> None:
@@ -72,13 +75,17 @@ def set_priority(engine: Engine, name: str, priority: int) -> None:
         connection.execute(update(sweeps).where(sweeps.c.id == sweep_id).values(priority=priority))
 
 
-def _move(engine: Engine, name: str, allowed: Collection[SweepState], state: SweepState) -> None:
+def _move(engine: Engine, name: str, before: Collection[SweepState], state: SweepState) -> bool:
+    """Bring a sweep from one of some states to another; False if it is there already."""
     with writing(engine) as connection:
         moved = connection.execute(
             update(sweeps)
-            .where(sweeps.c.name == name, sweeps.c.state.in_(list(allowed)))
+            .where(sweeps.c.name == name, sweeps.c.state.in_(list(before)))
             .values(state=state)
         )
-    if moved.rowcount == 0:
-        found = get(engine, name).state
+    if moved.rowcount:
+        return True
+    found = get(engine, name).state
+    if found is not state:
         raise CommandRefused(f"sweep {name!r} is {found} and cannot become {state} any more")
+    return False

@@ -42,7 +42,10 @@ class Sweep(Submission):
 
     id: int
     state: SweepState
+    priority: int = 0
+    """Workers take the sweep with the highest first."""
     created_at: datetime
+    """When it was submitted, UTC."""
 
 
 def create(engine: Engine, submission: Submission, new_stages: Sequence[NewStage]) -> bool:

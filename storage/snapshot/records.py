@@ -146,6 +146,9 @@ class SweepSummary:
     spec: Mapping[str, Any]
     """The submitted sweep file as JSON."""
     state: SweepState
+    priority: int
+    created_at: datetime
+    """When it was submitted, UTC."""
     at_s: float
     """The database's clock; the caller passes it on the next time as `since_s`."""
     stages: tuple[StageSummary, ...]

@@ -108,9 +108,10 @@ def wait(launcher: Launcher, on_tick: Callable[[], None]) -> None:
         on_tick: Called now and then, and once when they have left.
 
     Raises:
-        KeyboardInterrupt: If there was one meanwhile. Each asks the workers to leave.
+        KeyboardInterrupt: If there was one meanwhile, or whatever `on_tick` raised. Each asks the
+            workers to leave.
     """
-    interrupt: KeyboardInterrupt | None = None
+    raised: BaseException | None = None
     while True:
         try:
             while launcher.running:
@@ -118,12 +119,19 @@ def wait(launcher: Launcher, on_tick: Callable[[], None]) -> None:
                 launcher.wait(_TICK_S)
             on_tick()
         except KeyboardInterrupt as found:
-            interrupt = found
+            raised = found
             launcher.stop()
+        except BaseException as found:  # whatever it is, the workers must not be left alone
+            if raised is None:
+                launcher.stop()
+            raised = raised or found
+            if not launcher.running:
+                break
+            launcher.wait(_TICK_S)
         else:
             break
-    if interrupt is not None:
-        raise interrupt
+    if raised is not None:
+        raise raised
 
 
 def report_page(record: SweepRecord, *, keep: bool = False) -> Path:

@@ -1,15 +1,19 @@
 """How far a sweep is."""
 
+import math
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Engine
 
 from storage.snapshot.reader import read_summary, read_sweep
-from storage.snapshot.records import SlotRecord, StageRecord, SweepSummary
+from storage.snapshot.records import SlotRecord, StageRecord, SweepRecord, SweepSummary
 from storage.states import SlotState, StageState
 from sweep.api.best import best_model, hints_as_json
 from sweep.api.database import errors_of_sweep, open_database
+from sweep.api.plain import plain
+from sweep.api.results import Trial, results_of
 from sweep.report.hints import hints
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
@@ -17,14 +21,17 @@ from sweep.stages.ranking import best_slot, score
 from sweep.training.contract import Objective
 
 _NOT_COMPLETE = (SlotState.FAILED, SlotState.CANCELLED, SlotState.PRUNED)
+_LIVE_S = 120.0
+"""A worker gives signs of life more often; one that gave none for so long is counted no more."""
 
 
-def status(name: str, *, storage: str | None = None) -> dict[str, Any]:
+def status(name: str, *, storage: str | None = None, trials: bool = False) -> dict[str, Any]:
     """Return how far a sweep is, as `sweep status NAME --json` prints it: plain JSON values.
 
     Args:
         name: The sweep.
         storage: URL of the database. None: as SWEEP_STORAGE says, else `sqlite:///sweep.db`.
+        trials: Whether to tell of every trial, too, as `--trials` does: the best first.
 
     Raises:
         InputError: If there is no sweep of this name, or no database that can serve.
@@ -41,18 +48,22 @@ def status(name: str, *, storage: str | None = None) -> dict[str, Any]:
     ('active', 2)
     """
     with errors_of_sweep():
-        return status_of(open_database(storage).engine, name)
+        return status_of(open_database(storage).engine, name, trials=trials)
 
 
-def status_of(engine: Engine, name: str) -> dict[str, Any]:
+def status_of(engine: Engine, name: str, *, trials: bool = False) -> dict[str, Any]:
     """Return how far a sweep is, as plain JSON values."""
     record, counted = read_sweep(engine, name), read_summary(engine, name)
     objective: Objective = record.spec["objective"]
     best = best_model(record)
     by_id = {slot.id: slot for stage in record.stages for slot in stage.slots}
-    return {
+    found: dict[str, Any] = {
         "name": record.name,
         "state": str(record.state),
+        "served": served(counted),
+        "priority": record.priority,
+        "submitted": record.created_at.isoformat(timespec="seconds"),
+        "objective": objective,
         "spec_hash": record.spec_hash,
         "dataset": str(record.dataset or ""),
         "stages": [_stage(stage, objective) for stage in record.stages],
@@ -72,6 +83,39 @@ def status_of(engine: Engine, name: str) -> dict[str, Any]:
             if worker.slot is None or worker.slot in by_id
         ],
     }
+    if trials:
+        found["trials"] = [asdict(trial) for trial in by_score(record)]
+    return {name: plain(value) for name, value in found.items()}
+
+
+def by_score(record: SweepRecord) -> list[Trial]:
+    """Return a sweep's trials by stage: the best first, then those without a score, begun first."""
+    objective: Objective = record.spec["objective"]
+    places = {stage.name: place for place, stage in enumerate(record.stages)}
+
+    def order(trial: Trial) -> tuple[int, float, bool, int]:
+        scored = getattr(trial, objective)
+        begun = trial.number is not None
+        return (
+            places[trial.stage],
+            math.inf if scored is None or math.isnan(scored) else -scored,
+            not begun,
+            trial.number or 0,
+        )
+
+    return sorted(results_of(record).trials, key=order)
+
+
+def served(found: SweepSummary) -> bool:
+    """Whether a worker is at the sweep, or waits for what it may bring.
+
+    One that idles while trials are queued serves others.
+    """
+    queued = sum(stage.counts[SlotState.QUEUED] for stage in found.stages)
+    return any(
+        worker.last_seen_s < _LIVE_S and (worker.slot is not None or not queued)
+        for worker in found.workers
+    )
 
 
 def time_left_s(found: SweepSummary) -> float | None:

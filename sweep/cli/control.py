@@ -1,21 +1,14 @@
 """The commands that control sweeps, and those that look after their database."""
 
-import time
-
 import typer
 
-from storage.errors import DatabaseGone
-from storage.states import SweepState
 from sweep import paths
 from sweep.api.database import open_database
-from sweep.cli.options import Storage, SweepName
+from sweep.cli.options import Storage, SweepName, show_help_alone
 from sweep.errors import SweepError
 
-WATCH_S = 1.0
-
-app = typer.Typer(no_args_is_help=True)
-db = typer.Typer(help="The schema of the database.", no_args_is_help=True)
-app.add_typer(db, name="db")
+app = typer.Typer()
+db = typer.Typer()
 
 
 @app.command()
@@ -23,8 +16,8 @@ def pause(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Let workers end their epochs and give their trials back, until `sweep resume`."""
     from storage.queue import commands
 
-    commands.pause(open_database(storage).engine, name)
-    print(f"{name} is paused; `sweep resume {name}` continues it")
+    new = commands.pause(open_database(storage).engine, name)
+    print(f"{name} is paused{_already(new)}; `sweep resume {name}` continues it")
 
 
 @app.command()
@@ -32,8 +25,7 @@ def resume(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Continue a paused sweep."""
     from storage.queue import commands
 
-    commands.resume(open_database(storage).engine, name)
-    print(f"{name} is active")
+    print(f"{name} is active{_already(commands.resume(open_database(storage).engine, name))}")
 
 
 @app.command()
@@ -41,32 +33,20 @@ def cancel(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """End a sweep for good; what is complete stays."""
     from storage.queue import commands
 
-    commands.cancel(open_database(storage).engine, name)
-    print(f"{name} is cancelled; running trials end after their epoch")
+    if commands.cancel(open_database(storage).engine, name):
+        print(f"{name} is cancelled; running trials end after their epoch")
+    else:
+        print(f"{name} is cancelled already; what is complete stays")
 
 
-@app.command()
-def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
-    """Show a sweep's state until it has ended (Ctrl-C ends the watching, not the sweep)."""
-    from rich.console import Console
-    from rich.live import Live
+def _already(new: bool) -> str:
+    return "" if new else " already"
 
-    from storage.snapshot.reader import read_summary
-    from sweep.cli import tables
 
-    engine = open_database(storage).engine
-    with Live(console=Console(highlight=False), auto_refresh=False) as live:
-        while True:
-            try:
-                found = read_summary(engine, name)
-            except DatabaseGone:
-                live.update("the database does not answer; waiting for it", refresh=True)
-            else:
-                live.update(tables.as_table(found), refresh=True)
-                if found.state in (SweepState.DONE, SweepState.CANCELLED):
-                    return
-            engine.dispose()
-            time.sleep(WATCH_S)
+@db.callback(invoke_without_command=True)
+def _db(context: typer.Context) -> None:
+    """The schema of the database."""
+    show_help_alone(context)
 
 
 @db.command()

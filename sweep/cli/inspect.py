@@ -1,21 +1,33 @@
-"""The commands that only look: `status`, `report`, `export`, `dashboard`."""
+"""The commands that only look: `status`, `watch`, `report`, `export`, `dashboard`."""
 
+import socket
+import time
 from typing import Annotated, Any
 
 import typer
 
+from storage.errors import DatabaseGone
+from storage.states import SweepState
 from sweep import paths
 from sweep.api.database import open_database
 from sweep.cli.console import new_console, print_json
-from sweep.cli.options import AsJson, Out, Storage, SweepName
+from sweep.cli.endings import Interrupted
+from sweep.cli.options import AsJson, ReportFolder, Storage, SweepName
 from sweep.errors import InputError
+
+WATCH_S = 1.0
 
 app = typer.Typer()
 
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A sweep. Default: a row for each.")
+    ] = None,
+    trials: Annotated[
+        bool, typer.Option("--trials", help="Show every trial of NAME, the best first.")
+    ] = False,
     storage: Storage = paths.DEFAULT_STORAGE,
     as_json: AsJson = False,
 ) -> None:
@@ -24,24 +36,64 @@ def status(
     from storage.snapshot.reader import read_summary, read_sweep
     from sweep.api.best import best_lines
     from sweep.api.status import status_of
-    from sweep.cli.tables import as_table
+    from sweep.cli import tables
 
+    if trials and name is None:
+        raise InputError("--trials: name a sweep, as in `sweep status NAME --trials`")
     engine = open_database(storage).engine
-    names = [name] if name else sweeps.names(engine)
+    names = sweeps.names(engine) if name is None else [name]
     if as_json:
-        found: Any = [status_of(engine, one) for one in names]
-        print_json(found[0] if name else found)
+        found: Any = [status_of(engine, one, trials=trials) for one in names]
+        print_json(found if name is None else found[0])
         return
     console = new_console()
-    for one in names:
-        console.print(as_table(read_summary(engine, one)))
-    if name:
+    if name is None and names:
+        console.print(tables.sweeps_table([read_summary(engine, one) for one in names]))
+    elif name is None:
+        console.print("no sweep here yet; `sweep submit FILE` queues one, `sweep run FILE` runs it")
+    elif trials:
+        console.print(tables.trials_table(read_sweep(engine, name)))
+    else:
+        console.print(tables.as_table(read_summary(engine, name)))
         for line in best_lines(read_sweep(engine, name)):
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
 
 
 @app.command()
-def report(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out = None) -> None:
+def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
+    """Show a sweep's state until it has ended (Ctrl-C ends the watching, not the sweep)."""
+    from storage.snapshot.reader import read_summary
+    from sweep.cli import tables
+    from sweep.cli.live import progress_display
+
+    engine, console = open_database(storage).engine, new_console()
+    found, away = read_summary(engine, name), False
+    if not console.is_terminal:
+        console.print(tables.as_table(found))
+    try:
+        with progress_display(console) as show:
+            while True:
+                show(found)
+                if found.state in (SweepState.DONE, SweepState.CANCELLED):
+                    break
+                engine.dispose()
+                time.sleep(WATCH_S)
+                try:
+                    found, away = read_summary(engine, name, since_s=found.at_s), False
+                except DatabaseGone:
+                    if not away:
+                        console.print("the database does not answer; waiting for it")
+                    away = True
+    except KeyboardInterrupt:
+        console.print(tables.as_table(found))
+        raise Interrupted(f"watches no more; {name} is {found.state} as before") from None
+    console.print(tables.as_table(found))
+
+
+@app.command()
+def report(
+    name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: ReportFolder = None
+) -> None:
     """Write the report, one HTML file, and the CSV tables; also of an unfinished sweep."""
     from storage.snapshot.reader import read_sweep
     from sweep.report.page import build_report
@@ -52,7 +104,9 @@ def report(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out =
 
 
 @app.command()
-def export(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: Out = None) -> None:
+def export(
+    name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: ReportFolder = None
+) -> None:
     """Write the CSV tables: one an optimizer and metric, all trials, all epochs."""
     from storage.snapshot.reader import read_sweep
     from sweep.report.tables import write_tables
@@ -78,5 +132,23 @@ def dashboard(
     from storage.optuna.storage import open_storage
 
     database = open_database(storage)
+    _check_address(host, port)
     new_console().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)")
     run_server(open_storage(storage, database.engine), host=host, port=port)
+    raise Interrupted("the dashboard has ended; the sweeps go on")  # it returns from Ctrl-C alone
+
+
+def _check_address(host: str, port: int) -> None:
+    """Refuse an address that the server could not listen on.
+
+    Raises:
+        InputError: If it could not.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+        cause = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"--host {host} --port {port}: cannot listen there ({cause}); name another"
+        ) from error

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from storage.snapshot.records import SlotRecord, StageSummary, SweepSummary
@@ -15,28 +15,31 @@ _NOT_STARTED = (SlotState.QUEUED, 0)
 
 
 @contextmanager
-def progress_display(console: Console) -> Iterator[Callable[[SweepSummary], None]]:
-    """Provide a function that shows each snapshot of a sweep it is given."""
+def progress_display(console: Console) -> Iterator[Callable[..., None]]:
+    """Provide a function that shows the snapshots (`SweepSummary`) of sweeps it is given."""
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
-            yield lambda found: live.update(tables.as_table(found), refresh=True)
+            yield lambda *found: live.update(Group(*map(tables.as_table, found)), refresh=True)
     else:
         yield _line_display(console)
 
 
-def _line_display(console: Console) -> Callable[[SweepSummary], None]:
+def _line_display(console: Console) -> Callable[..., None]:
     """Return a function that prints a line for each trial that changed since the last time."""
-    seen: dict[int, tuple[SlotState, int]] | None = None
+    seen: dict[int, tuple[SlotState, int]] = {}
+    known: set[str] = set()
 
-    def show(found: SweepSummary) -> None:
-        nonlocal seen
-        first, seen = seen is None, seen or {}
-        for stage in found.stages:
-            for slot in stage.moving:
-                now = (slot.state, slot.epochs_done)
-                if not first and now != seen.get(slot.id, _NOT_STARTED):
-                    console.print(_line(found, stage, slot), soft_wrap=True)
-                seen[slot.id] = now
+    def show(*found: SweepSummary) -> None:
+        for one in found:
+            for stage in one.stages:
+                for slot in stage.moving:
+                    now = (slot.state, slot.epochs_done)
+                    if one.name in known and now != seen.get(slot.id, _NOT_STARTED):
+                        line = _line(one, stage, slot)
+                        several = len(known) > 1
+                        console.print(f"{one.name}: {line}" if several else line, soft_wrap=True)
+                    seen[slot.id] = now
+            known.add(one.name)
 
     return show
 

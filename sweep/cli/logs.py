@@ -26,15 +26,24 @@ def start_logging(level: LogLevel, file: Path | None = None) -> None:
     logging.raiseExceptions = False  # a full disk under the log must not end a worker
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     if file is not None:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(logging.FileHandler(file, encoding="utf-8"))
-        except OSError as error:
-            raise InputError(
-                f"--log-file {file}: cannot be written: {error.strerror}; name another"
-            ) from error
+        handlers.append(log_file_handler(file))
     logging.basicConfig(
         format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True
     )
     for package in ("sweep", "storage"):
         logging.getLogger(package).setLevel(level.upper())
+
+
+def log_file_handler(file: Path) -> logging.Handler:
+    """Open a log file to append to; several workers may do so.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(file, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise InputError(
+            f"--log-file {file}: cannot be written: {error.strerror}; name another"
+        ) from error

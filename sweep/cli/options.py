@@ -1,5 +1,6 @@
 """The arguments that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,39 @@ import typer
 
 from sweep import paths
 from sweep.cli.logs import LogLevel
+from sweep.errors import InputError
+
+LARGEST = 2**31 - 1
+"""The largest whole number that every database holds."""
+MOST_WORKERS = 1024
+"""On one machine; each is a process or more."""
+
+
+def show_help_alone(context: typer.Context) -> None:
+    """Show the help of commands where none of them was named."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)
+
+
+def _folder(out: Path | None) -> Path | None:
+    """Refuse a folder that cannot be made or written to, before there is anything to write.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    if out is None:
+        return None
+    try:
+        there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror}; name another folder") from error
+    if not there.is_dir():
+        what = "is a file" if there == out else f"{there} is a file"
+        raise InputError(f"--out {out}: {what}; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: you may not write to {there}; name another folder")
+    return out
+
 
 Storage = Annotated[
     str,
@@ -24,11 +58,25 @@ DeviceOption = Annotated[
         "--device", help="cpu, or GPU numbers such as 0 or 0,1. Default: all GPUs, or cpu."
     ),
 ]
-PerGpu = Annotated[int, typer.Option(help="Trials that share one GPU.")]
+PerGpu = Annotated[int, typer.Option(max=MOST_WORKERS, help="Trials that share one GPU.")]
 WorkerCount = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Workers. Default: one a GPU share or core.")
+    int | None,
+    typer.Option(
+        "--workers", min=1, max=MOST_WORKERS, help="Workers. Default: one a GPU share or core."
+    ),
 ]
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", help="What workers log: all from this level on.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="Folder to write to.", show_default="reports/NAME", callback=_folder
+    ),
+]
+PreparedFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="Folder to write to.", show_default=str(paths.PREPARED), callback=_folder
+    ),
+]

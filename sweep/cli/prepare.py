@@ -8,7 +8,7 @@ import typer
 
 from sweep import paths
 from sweep.cli.console import new_console, print_json, task_display
-from sweep.cli.options import AsJson, Out, Storage, SweepFile
+from sweep.cli.options import LARGEST, AsJson, PreparedFolder, Storage, SweepFile
 
 app = typer.Typer()
 
@@ -28,7 +28,7 @@ def validate(file: SweepFile, as_json: AsJson = False) -> None:
 @app.command()
 def prepare(
     file: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset file or a data.yaml.")],
-    out: Out = None,
+    out: PreparedFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Prepare a dataset: read, mend, split, and write what trainings read."""
@@ -45,9 +45,9 @@ def prepare(
     counts = json.loads(dataset.report.read_text())["boxes_per_class"]
     for name in dataset.classes:
         totals = ", ".join(f"{split} {counts[split][name]}" for split in counts)
-        console.print(f"{name}: {totals} boxes", soft_wrap=True, markup=False)
-    console.print(str(dataset.path), soft_wrap=True, markup=False)
-    console.print(f"{dataset.preview} shows it", soft_wrap=True, markup=False)
+        console.print(f"{name}: {totals} boxes", soft_wrap=True)
+    console.print(str(dataset.path), soft_wrap=True)
+    console.print(f"{dataset.preview} shows it", soft_wrap=True)
 
 
 @app.command()
@@ -55,7 +55,12 @@ def submit(
     file: SweepFile,
     storage: Storage = paths.DEFAULT_STORAGE,
     priority: Annotated[
-        int | None, typer.Option(help="Workers take the sweep with the highest first; default 0.")
+        int | None,
+        typer.Option(
+            min=-LARGEST,
+            max=LARGEST,
+            help="Workers take the sweep with the highest first; default 0.",
+        ),
     ] = None,
 ) -> None:
     """Queue a sweep for workers; the same file again changes only its priority."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +12,10 @@ from storage.errors import DatabaseGone
 from sweep import paths
 from sweep.api.database import open_database
 from sweep.cli.console import new_console, task_display
-from sweep.cli.logs import LogLevel, start_logging
+from sweep.cli.endings import Interrupted
+from sweep.cli.logs import LogLevel, log_file_handler, start_logging
 from sweep.cli.options import (
+    LARGEST,
     DeviceOption,
     LogLevelOption,
     PerGpu,
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 
     from storage.database import Database
     from sweep.training.contract import Device
+    from sweep.worker.shutdown import Shutdown
 
-INTERRUPTED = 130
+_LEFT = "left; what was begun goes on with the next worker"
 
 app = typer.Typer()
 
@@ -61,6 +64,7 @@ def run(
 def worker(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
     storage: Storage = paths.DEFAULT_STORAGE,
+    workers: WorkerCount = None,
     device: DeviceOption = None,
     per_gpu: PerGpu = 1,
     drain: Annotated[bool, typer.Option(help="Leave when nothing is left to do.")] = False,
@@ -70,12 +74,10 @@ def worker(
 ) -> None:
     """Work on the sweeps named, or on all active ones: one worker a device share."""
     from storage.queue import sweeps
-    from sweep.api.running import wait
-    from sweep.launch.base import WorkerOptions
-    from sweep.launch.launchers import LAUNCHERS
     from sweep.launch.local import choose_devices, read_share
 
-    devices = [read_share(share)] if share else choose_devices(device, per_gpu=per_gpu)
+    chosen = read_share(share) if share else None
+    devices = [chosen] if chosen else choose_devices(device, per_gpu=per_gpu, workers=workers)
     database = open_database(storage, create=True)
     names = names or []
     for name in names:
@@ -83,18 +85,8 @@ def worker(
     if len(devices) == 1:
         start_logging(log_level, log_file)
         _serve(database, devices[0], names, drain=drain)
-        return
-    logs = paths.WORKER_LOGS
-    new_console().print(f"{len(devices)} workers; logs in {logs}")
-    launcher = LAUNCHERS["local"]()
-    options = WorkerOptions(
-        storage=storage, names=names, drain=drain, log_folder=logs, log_level=log_level
-    )
-    launcher.start(devices, options)
-    with contextlib.suppress(KeyboardInterrupt):
-        wait(launcher, _listen())
-    if launcher.failed:
-        raise SweepError(f"a worker ended with an error; see {logs}")
+    else:
+        _serve_together(database, devices, names, drain, log_level, log_file)
 
 
 @app.command()
@@ -102,7 +94,8 @@ def retrain(
     name: SweepName,
     storage: Storage = paths.DEFAULT_STORAGE,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Default: as in the file, else 100.")
+        int | None,
+        typer.Option(min=1, max=LARGEST, help="Default: as in the file, else 100."),
     ] = None,
     baseline: Annotated[
         list[str] | None,
@@ -134,36 +127,60 @@ def _work(
     log_level: LogLevel,
 ) -> None:
     """Work on a sweep and show its progress meanwhile."""
-    from storage.snapshot.reader import read_summary
     from sweep.api import running
-    from sweep.cli.live import progress_display
-
-    logs = running.worker_logs(database, name)
-    console.print(f"{len(devices)} workers on {name}; logs in {logs}", soft_wrap=True)
-    pass_on_signals = _listen()
-    with progress_display(console) as show:
-        looked_s: float | None = None
-
-        def tick() -> None:
-            nonlocal looked_s
-            pass_on_signals()
-            with contextlib.suppress(DatabaseGone):  # the workers wait for it as well
-                found = read_summary(database.engine, name, since_s=looked_s)
-                looked_s = found.at_s
-                show(found)
-            database.rest()
-
-        try:
-            running.work(database, name, devices, log_level=log_level, on_tick=tick)
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-
-
-def _listen() -> Callable[[], None]:
-    """Take over the signals to leave; return what raises KeyboardInterrupt after each of them."""
     from sweep.worker.shutdown import Shutdown
 
-    shutdown = Shutdown()
+    logs = running.worker_logs(database, name)
+    console.print(f"{_workers(devices)} on {name}; logs in {logs}", soft_wrap=True)
+    with _progress(database, console, [name], Shutdown()) as tick:
+        running.work(database, name, devices, log_level=log_level, on_tick=tick)
+
+
+def _workers(devices: "Sequence[Device]") -> str:
+    return f"{len(devices)} worker{'s' if len(devices) > 1 else ''}"
+
+
+@contextlib.contextmanager
+def _progress(
+    database: "Database", console: "Console", names: Sequence[str], shutdown: "Shutdown"
+) -> Iterator[Callable[[], None]]:
+    """Provide what shows how far the sweeps named are, or without names all that are active.
+
+    It also raises KeyboardInterrupt after each signal to leave.
+    """
+    from storage.queue import sweeps
+    from storage.snapshot.reader import read_summary
+    from storage.states import SweepState
+    from sweep.cli.live import progress_display
+
+    pass_on_signals = _listen(shutdown)
+    looked_s: dict[str, float] = {}
+    ended: set[str] = set()
+    with progress_display(console) as show:
+
+        def tick() -> None:
+            pass_on_signals()
+            with contextlib.suppress(DatabaseGone):  # the workers wait for it as well
+                active = names or sweeps.active(database.engine)
+                # What was active before is looked at once more, for how it ended.
+                wanted = [name for name in dict.fromkeys([*looked_s, *active]) if name not in ended]
+                found = [
+                    read_summary(database.engine, name, since_s=looked_s.get(name))
+                    for name in wanted
+                ]
+                looked_s.update((one.name, one.at_s) for one in found)
+                show(*found)
+                if not names:
+                    over = (SweepState.DONE, SweepState.CANCELLED)
+                    ended.update(one.name for one in found if one.state in over)
+                    ended.difference_update(active)
+            database.rest()
+
+        yield tick
+
+
+def _listen(shutdown: "Shutdown") -> Callable[[], None]:
+    """Take over the signals to leave; return what raises KeyboardInterrupt after each of them."""
     shutdown.listen()
     passed_on = 0
 
@@ -179,12 +196,56 @@ def _listen() -> Callable[[], None]:
 
 
 def _serve(database: "Database", device: "Device", names: list[str], *, drain: bool) -> None:
+    """Be one worker; its log is on the terminal."""
     from sweep.worker.shutdown import Shutdown
     from sweep.worker.worker import Worker
 
     shutdown = Shutdown()
     shutdown.listen()
     Worker(database, device=device, names=names, drain=drain, shutdown=shutdown).run()
+    if shutdown.by_hand:
+        raise Interrupted(_LEFT)
+
+
+def _serve_together(
+    database: "Database",
+    devices: "list[Device]",
+    names: list[str],
+    drain: bool,
+    log_level: LogLevel,
+    log_file: Path | None,
+) -> None:
+    """Start a worker on each device share and show what they do until all have left."""
+    from sweep.api.running import wait
+    from sweep.launch.base import WorkerOptions
+    from sweep.launch.launchers import LAUNCHERS
+    from sweep.worker.shutdown import Shutdown
+
+    if log_file is not None:
+        log_file_handler(log_file).close()  # or the user is told before any worker starts
+    logs, console, launcher = paths.WORKER_LOGS, new_console(), LAUNCHERS["local"]()
+    console.print(f"{_workers(devices)}; logs in {logs}")
+    options = WorkerOptions(
+        storage=database.url,
+        names=names,
+        drain=drain,
+        log_folder=logs,
+        log_level=log_level,
+        log_file=log_file,
+    )
+    launcher.start(devices, options)
+    shutdown = Shutdown()
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _progress(database, console, names, shutdown) as tick,
+    ):
+        wait(launcher, tick)
+    if launcher.failed:
+        raise SweepError(f"a worker ended with an error; see {logs}")
+    if shutdown.by_hand:
+        raise Interrupted(_LEFT)
+    why = "told to" if shutdown.requested else "nothing is left to do"
+    console.print(f"the workers have left: {why}")
 
 
 def _finish(database: "Database", name: str, console: "Console", *, again: bool = False) -> None:

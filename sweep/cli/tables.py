@@ -1,12 +1,60 @@
-"""How far a sweep is, as a table for people."""
+"""How far sweeps are, as tables for people."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from storage.snapshot.records import SlotRecord, StageSummary, SweepSummary
+from storage.snapshot.records import SlotRecord, StageSummary, SweepRecord, SweepSummary
 from storage.states import SlotState, StageState, SweepState
-from sweep.api.status import time_left_s
+from sweep.api.status import by_score, served, time_left_s
 from sweep.spec.space import settings_line
+
+_METRICS = {"map50": "mAP50", "map50_95": "mAP50-95"}
+
+
+def sweeps_table(found: Iterable[SweepSummary]) -> RenderableType:
+    """Draw a row for each sweep."""
+    table = Table("sweep", "state", "priority", "submitted", "progress", "best", "left")
+    for one in found:
+        best = next((stage.best for stage in one.stages if stage.best is not None), None)
+        table.add_row(
+            one.name,
+            state(one),
+            str(one.priority),
+            f"{one.created_at.astimezone():%Y-%m-%d %H:%M}",
+            ", ".join(f"{stage.name} {_progress(stage)}" for stage in one.stages),
+            "" if best is None else f"{best.value:.3f} {_METRICS[one.spec['objective']]}",
+            _left(one),
+        )
+    return table
+
+
+def trials_table(found: SweepRecord) -> RenderableType:
+    """Draw a row for each trial that was begun, the best first, the objective before the other."""
+    objective = found.spec["objective"]
+    metrics = sorted(_METRICS, key=lambda metric: metric != objective)
+    table = Table(
+        *("trial", "state", *(_METRICS[metric] for metric in metrics), "epochs", "settings", "why"),
+        title=f"{found.name}: {found.state}",
+    )
+    trials = by_score(found)
+    begun = [trial for trial in trials if trial.number is not None]
+    for trial in begun:
+        scores = (getattr(trial, metric) for metric in metrics)
+        table.add_row(
+            f"{trial.stage} {trial.number}" + (f" ({trial.label})" if trial.label else ""),
+            trial.state,
+            *("" if score is None else f"{score:.3f}" for score in scores),
+            str(trial.epochs),
+            rounded_settings(trial.params),
+            trial.message or "",
+        )
+    if not begun:
+        return f"{found.name}: no trial has begun; `sweep worker {found.name}` works on them"
+    queued = len(trials) - len(begun)
+    return Group(table, f"… {queued} more have not begun") if queued else table
 
 
 def as_table(found: SweepSummary) -> RenderableType:
@@ -18,14 +66,12 @@ def as_table(found: SweepSummary) -> RenderableType:
         best = stage.best
         table.add_row(
             stage.name,
-            "waiting" if stage.state is StageState.WAITING else f"{stage.done}/{stage.total}",
+            _progress(stage),
             str(stage.counts[SlotState.RUNNING]),
             str(stage.counts[SlotState.PRUNED]),
             str(stage.counts[SlotState.FAILED]),
             "" if best is None else f"{best.value:.3f}",
-            ""
-            if best is None
-            else f"trial {best.trial_number}: {settings_line(best.params or {})}",
+            "" if best is None else f"trial {best.trial_number}: {rounded_settings(best.params)}",
         )
     parts: list[RenderableType] = [table]
     if running := [
@@ -50,10 +96,33 @@ def as_table(found: SweepSummary) -> RenderableType:
 
 
 def _title(found: SweepSummary) -> str:
+    left = _left(found)
+    return f"{found.name}: {state(found)}" + (f", {left} left" if left else "")
+
+
+def state(found: SweepSummary) -> str:
+    """Write where a sweep stands, and whether nobody is at it."""
+    alone = found.state is SweepState.ACTIVE and not served(found)
+    return f"{found.state}, no worker" if alone else str(found.state)
+
+
+def _left(found: SweepSummary) -> str:
     left = time_left_s(found)
-    if left is None or found.state is SweepState.DONE:
-        return f"{found.name}: {found.state}"
-    return f"{found.name}: {found.state}, about {duration(left)} left"
+    over = found.state in (SweepState.DONE, SweepState.CANCELLED)
+    return "" if left is None or over else f"about {duration(left)}"
+
+
+def _progress(stage: StageSummary) -> str:
+    return "waiting" if stage.state is StageState.WAITING else f"{stage.done}/{stage.total}"
+
+
+def rounded_settings(params: Mapping[str, Any] | None) -> str:
+    """Write settings in one line, numbers to four digits."""
+    return settings_line({name: _rounded(value) for name, value in (params or {}).items()})
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _running_table(running: list[tuple[StageSummary, SlotRecord]]) -> Table:
@@ -64,7 +133,7 @@ def _running_table(running: list[tuple[StageSummary, SlotRecord]]) -> Table:
             f"{slot.epochs_done}/{stage.epochs}",
             "" if slot.last_epoch is None else f"{slot.last_epoch.map50:.3f}",
             "" if slot.last_epoch is None else f"{slot.last_epoch.map50_95:.3f}",
-            (f"{slot.label}: " if slot.label else "") + settings_line(slot.params or {}),
+            (f"{slot.label}: " if slot.label else "") + rounded_settings(slot.params),
             slot.worker or "",
         )
     return table

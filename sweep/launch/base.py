@@ -22,6 +22,8 @@ class WorkerOptions:
     """Where each writes its log, `worker-<n>.log`."""
     log_level: str = "info"
     """What they log: everything from this level on."""
+    log_file: Path | None = None
+    """A file that all of them append to as well."""
 
 
 class Launcher(Protocol):

@@ -1,12 +1,14 @@
 """Workers on this machine: one process a device share."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
+from sweep import paths
 from sweep.errors import InputError
 from sweep.launch.base import WorkerOptions
 from sweep.training.contract import Device
@@ -27,8 +29,10 @@ class LocalLauncher:
         """Start one process for each device share; call it from the main thread."""
         options.log_folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "sweep.cli", "worker", *options.names]
-        command += ["--storage", options.storage, "--log-level", options.log_level]
-        command += ["--drain"] if options.drain else []
+        command += ["--log-level", options.log_level, *(["--drain"] if options.drain else [])]
+        command += [] if options.log_file is None else ["--log-file", str(options.log_file)]
+        # Everybody on this machine may list the arguments of processes; a URL may hold a password.
+        environment = {**os.environ, paths.STORAGE_VARIABLE: options.storage}
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the workers
         try:
             for number, device in enumerate(devices):
@@ -39,6 +43,7 @@ class LocalLauncher:
                             stdin=subprocess.DEVNULL,
                             stdout=log,
                             stderr=subprocess.STDOUT,
+                            env=environment,
                         )
                     )
         finally:

@@ -13,6 +13,8 @@ class Shutdown:
     def __init__(self) -> None:
         self.count = 0
         """Signals so far."""
+        self.by_hand = False
+        """Whether one of them was Ctrl-C."""
 
     def listen(self) -> None:
         """Take over SIGINT and SIGTERM; from the main thread."""
@@ -20,8 +22,9 @@ class Shutdown:
             signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1
+        self.by_hand |= number == signal.SIGINT
 
     @property
     def requested(self) -> bool:

@@ -83,6 +83,8 @@ class Worker:
         """Serve until told to leave, or until nothing is left where `drain` is set."""
         try:
             self._serve_all()
+            told = self._shutdown.requested
+            log.info("leaving: %s", "told to" if told else "nothing is left to do")
             self._retry(lambda: workers.gone(self._database.engine, self._id))
         except DatabaseGone:
             log.warning("leaving while the database is away; what is left goes on elsewhere")
@@ -108,6 +110,7 @@ class Worker:
         now = time.monotonic()
         if self._idle_since is None:
             self._idle_since = now
+            log.info("no trial to take now; waiting")
         shortest, longest = IDLE_S
         pause_s = min(max((now - self._idle_since) / 4, shortest), longest)
         until = now + max(pause_s, others / _LOOKS_PER_S)

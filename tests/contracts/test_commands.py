@@ -42,6 +42,27 @@ def test_a_cancelled_sweep_ends_its_queued_slots_and_keeps_what_is_complete(engi
         commands.resume(engine, "one")
 
 
+def test_a_command_says_whether_it_changed_anything(engine: Engine) -> None:
+    submit(engine, budget=1)
+    assert not commands.resume(engine, "one")
+    assert [commands.pause(engine, "one") for _ in range(2)] == [True, False]
+    assert [commands.resume(engine, "one") for _ in range(2)] == [True, False]
+    assert [commands.cancel(engine, "one") for _ in range(2)] == [True, False]
+    with pytest.raises(CommandRefused, match="is cancelled and cannot become paused"):
+        commands.pause(engine, "one")
+
+
+def test_a_sweep_that_is_done_cannot_be_cancelled(engine: Engine) -> None:
+    submit(engine, budget=1)
+    queue = Queue(engine)
+    settled = queue.settle(claimed(queue), SlotState.COMPLETE, result=RESULT)
+    assert settled is not None
+    queue.close(settled)
+    assert stages.finish_stages(engine, "one") is None
+    with pytest.raises(CommandRefused, match="'one' is done and cannot become cancelled any more"):
+        commands.cancel(engine, "one")
+
+
 def test_the_sweep_with_the_highest_priority_is_served_first(engine: Engine) -> None:
     for name in ("one", "two"):
         submit(engine, name, budget=1)

@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -110,9 +111,14 @@ def test_what_is_not_there_is_an_input_error(file: Path) -> None:
 def test_the_status_is_plain_values(file: Path) -> None:
     found = sweep.status(sweep.submit(file))
     (stage,) = found.pop("stages")
+    submitted = datetime.fromisoformat(found.pop("submitted"))
+    assert submitted.utcoffset() == timedelta(0)
     assert found == {
         "name": "one",
         "state": "active",
+        "served": False,
+        "priority": 0,
+        "objective": "map50_95",
         "spec_hash": sweep.load_spec(file).hash(),
         "dataset": "",
         "best": None,
