@@ -4,9 +4,10 @@ import errno
 import re
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from sweep.cli import INTERRUPTED
@@ -88,15 +89,20 @@ def _message_and_code(error: BaseException) -> tuple[str, int]:
 def _usage(error: TyperException) -> str:
     """Write what was wrong with the arguments, and where the right ones are listed."""
     message, context = error.format_message(), getattr(error, "ctx", None)
-    if isinstance(error.__cause__, ValidationError):
-        (found, *_) = error.__cause__.errors()
-        reason = found["msg"].removeprefix("Value error, ")
-        if found["type"] in _ALLOWED:
-            allowed = _ALLOWED[found["type"]].format(**found.get("ctx", {}))
-            reason = f"found {found['input']}, {allowed}"
-        message = f"{message.partition(': ')[0]}: {reason}"
+    if error.__cause__ is not None:
+        from pydantic import ValidationError  # as late as Typer does
+
+        if isinstance(error.__cause__, ValidationError):
+            message = f"{message.partition(': ')[0]}: {_reason(error.__cause__.errors()[0])}"
     message = message.rstrip(".")
     return message if context is None else f"{message}; see `{context.command_path} --help`"
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    """Write what was found and what is allowed, of one of pydantic's errors."""
+    if found["type"] not in _ALLOWED:
+        return str(found["msg"]).removeprefix("Value error, ")
+    return f"found {found['input']}, {_ALLOWED[found['type']].format(**found.get('ctx', {}))}"
 
 
 def _of_a_path(error: OSError) -> tuple[str, int]:

@@ -3,13 +3,16 @@
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from storage import urls
 from storage.database import Database
 from storage.errors import DatabaseRefused, DatabaseUnusable
 from storage.queue import sweeps
 from storage.snapshot.reader import read_sweep
+from tests.postgres import Postgres
 from tests.submission import submit
 
 SECRET = "s3cretw0rd"
@@ -87,6 +90,31 @@ def test_a_server_that_cannot_be_reached_is_named_without_the_password() -> None
     assert "postgresql://me:***@127.0.0.1:1/sweeps cannot be opened" in str(refused.value)
     assert "check that the server is there" in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("user", "database", "says"),
+    [
+        ("postgres", "none", 'database "none" does not exist'),
+        (f"stranger:{SECRET}", "mine", 'role "stranger" does not exist'),
+        (f"weak:{SECRET}", "mine", "permission denied for schema public"),
+    ],
+)
+def test_what_a_server_refuses_is_one_line(
+    user: str, database: str, says: str, postgres: Postgres
+) -> None:
+    with psycopg.connect(postgres.address("postgres"), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS mine WITH (FORCE)")
+        connection.execute("DROP ROLE IF EXISTS weak")
+        connection.execute("CREATE ROLE weak LOGIN")
+    port = make_url(postgres.create_database("mine")).port
+    with pytest.raises(DatabaseRefused) as refused:
+        Database.open(f"postgresql://{user}@127.0.0.1:{port}/{database}")
+    assert says in str(refused.value)
+    assert "the user may make tables in it" in str(refused.value)
+    assert SECRET not in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_database_that_is_damaged_in_part_is_told() -> None:
