@@ -30,6 +30,10 @@ def parse(url: str) -> URL:
         DatabaseRefused: If it names no database that can serve. The message shows no part of the
             URL that may be a password.
     """
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        raise DatabaseRefused(f"--storage: this URL is not UTF-8; {_ALLOWED}") from error
     scheme, separator, rest = url.partition("://")
     if not separator:
         shown = "this" if {":", "@"} & set(url) else repr(url)

@@ -25,6 +25,7 @@ _IN_THE_WAY = {
     errno.EPERM: "you have no right to; change that or name another",
     errno.EROFS: "nothing can be written there; name another",
     errno.ENAMETOOLONG: "take a shorter name",
+    errno.ELOOP: "links lead in a circle; name another",
 }
 """What the user can do about a path that does not serve."""
 _ALLOWED = {

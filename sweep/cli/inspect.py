@@ -12,7 +12,7 @@ from sweep import paths
 from sweep.api.database import open_database
 from sweep.cli.console import new_console, print_json
 from sweep.cli.endings import Interrupted
-from sweep.cli.options import AsJson, ReportFolder, Storage, SweepName
+from sweep.cli.options import AsJson, OptionalSweepName, ReportFolder, Storage, SweepName
 from sweep.errors import InputError
 
 WATCH_S = 1.0
@@ -22,9 +22,7 @@ app = typer.Typer()
 
 @app.command()
 def status(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A sweep. Default: a row for each.")
-    ] = None,
+    name: OptionalSweepName = None,
     trials: Annotated[
         bool, typer.Option("--trials", help="Show every trial of NAME, the best first.")
     ] = False,

@@ -1,6 +1,6 @@
 """Showing how far work is: a live table on a terminal, plain lines elsewhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -19,9 +19,13 @@ def progress_display(console: Console) -> Iterator[Callable[..., None]]:
     """Provide a function that shows the snapshots (`SweepSummary`) of sweeps it is given."""
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
-            yield lambda *found: live.update(Group(*map(tables.as_table, found)), refresh=True)
+            yield lambda *found: live.update(_tables(found), refresh=True)
     else:
         yield _line_display(console)
+
+
+def _tables(found: Sequence[SweepSummary]) -> Group | str:
+    return Group(*map(tables.as_table, found)) if found else "no sweep to work on now; waiting"
 
 
 def _line_display(console: Console) -> Callable[..., None]:

@@ -16,6 +16,22 @@ MOST_WORKERS = 1024
 """On one machine; each is a process or more."""
 
 
+def _text(names: str | list[str] | None) -> str | list[str] | None:
+    """Refuse names that no database can hold: bytes of a terminal with another encoding.
+
+    Raises:
+        InputError: If there is one.
+    """
+    for name in [names] if isinstance(names, str) else names or []:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"NAME: found {name!r}, which is not UTF-8; `sweep status` lists all"
+            ) from error
+    return names
+
+
 def show_help_alone(context: typer.Context) -> None:
     """Show the help of commands where none of them was named."""
     if context.invoked_subcommand is None:
@@ -51,7 +67,15 @@ Storage = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="The sweep file.")]
-SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.")]
+SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", callback=_text)]
+SweepNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Sweeps. Default: all.", callback=_text),
+]
+OptionalSweepName = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="A sweep. Default: a row for each.", callback=_text),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(

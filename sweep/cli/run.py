@@ -22,6 +22,7 @@ from sweep.cli.options import (
     Storage,
     SweepFile,
     SweepName,
+    SweepNames,
     WorkerCount,
 )
 from sweep.errors import SweepError
@@ -62,7 +63,7 @@ def run(
 
 @app.command()
 def worker(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None,
+    names: SweepNames = None,
     storage: Storage = paths.DEFAULT_STORAGE,
     workers: WorkerCount = None,
     device: DeviceOption = None,

@@ -69,3 +69,15 @@ def test_an_idle_worker_that_is_told_to_leave_does_so(
     database = Database(url=storage_url, engine=engine, queue=Queue(engine))
     worker.Worker(database, device=Device(), shutdown=shutdown)._idle()
     assert clock.seconds == 0
+
+
+@pytest.mark.parametrize(("signals", "why"), [(0, "nothing is left to do"), (1, "told to")])
+def test_a_worker_says_why_it_leaves(
+    engine: Engine, storage_url: str, caplog: pytest.LogCaptureFixture, signals: int, why: str
+) -> None:
+    caplog.set_level("INFO", logger="sweep")
+    shutdown = Shutdown()
+    shutdown.count = signals
+    database = Database(url=storage_url, engine=engine, queue=Queue(engine))
+    worker.Worker(database, device=Device(), drain=True, shutdown=shutdown).run()
+    assert caplog.messages[-1] == f"leaving: {why}"

@@ -67,6 +67,7 @@ def test_what_can_serve_is_taken_and_shown_without_its_password(url: str, shown:
         ("sqlite://sweep.db", "three slashes before a relative path"),
         ("sqlite://", "in memory"),
         ("sqlite:///below", "below is a folder"),
+        ("sqlite:///\udcff.db", "is not UTF-8"),
         ("sqlite:///loop", "loop cannot be looked at"),
         ("sqlite:///" + "x" * 300, "cannot be looked at (File name too long)"),
         ("sqlite:///no/such/sweep.db", "does not exist; make it"),

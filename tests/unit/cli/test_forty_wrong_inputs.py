@@ -77,6 +77,9 @@ WRONG = [
     ("status --storage postgresql://me:pw@127.0.0.1:port/x", "the port"),
     ("status --storage mysql://me:pw@127.0.0.1/x", "mysql cannot keep the queue's promises"),
     ("status --storage postgresql+psycopg2://127.0.0.1/x", "write postgresql://"),
+    ("status \udcff", "NAME: found '\\udcff', which is not UTF-8"),
+    ("worker one \udcff", "which is not UTF-8"),
+    ("report one --out loop", "links lead in a circle"),
     ("watch two", "no sweep 'two'"),
     ("watch", "Missing argument 'NAME'"),
     ("report two", "no sweep 'two'"),
@@ -106,6 +109,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in TEXTS.items():
         Path(name).write_text(text)
     Path("folder").mkdir()
+    Path("loop").symlink_to("loop")
     assert run_here("submit", "one.yaml").code == 0
     return tmp_path
 
