@@ -1,6 +1,8 @@
 """Wrong input to every command: one line, exit code 2, and nothing of the folder has changed."""
 
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ WRONG = [
     ("worker one --log-file folder", "--log-file folder: cannot be written"),
     ("worker one --workers 2 --log-file text.txt/a.log", "text.txt/a.log: cannot be written"),
     ("worker --log-level loud", "'loud' is not one of"),
-    ("retrain one", "its sweep file has no `retrain:`"),
+    ("retrain one", "no trial of the search has completed"),
     ("retrain two", "no sweep 'two'"),
     ("retrain one --epochs 0", "found 0, allowed is 1 or more"),
     ("retrain one --epochs 99999999999", "allowed is 2147483647 or less"),
@@ -114,10 +116,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def everything(folder: Path) -> dict[str, bytes | None]:
-    """Read all files; SQLite's own beside a database come and go with who looks."""
+def everything(folder: Path) -> dict[str, Any]:
+    """Read all files; of the database its rows, for SQLite moves bytes when connections close."""
+
+    def content(path: Path) -> Any:
+        if path.name != "sweep.db":
+            return path.read_bytes() if path.is_file() else None
+        with closing(sqlite3.connect(path)) as connection:
+            return list(connection.iterdump())
+
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        str(path.relative_to(folder)): content(path)
         for path in sorted(folder.rglob("*"))
         if not path.name.endswith(("-wal", "-shm"))
     }

@@ -52,7 +52,7 @@ def test_completion_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("stauts",), "No such command 'stauts'; did you mean 'status'? allowed: cancel, "),
+        (("stauts",), "No such command 'stauts'; did you mean 'status'? allowed: best, "),
         (("db", "chek"), "No such command 'chek'; did you mean 'check'? allowed: check, upgrade"),
         (
             ("status", "--jsn"),
