@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from storage.database import Database
 from sweep.api.status import status_of
-from sweep.cli import app
+from sweep.cli.app import app
 from sweep.submission.submit import load, submit
 from sweep.training.contract import Device
 from sweep.worker import worker as of_workers
