@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
@@ -16,6 +17,8 @@ from sqlalchemy.types import Float
 from storage import urls
 from storage.errors import DatabaseGone, DatabaseRefused, DatabaseUnusable
 from storage.outage import telling_outages
+from storage.sqlite import connect_to_look, writable
+from storage.tables import VERSION_TABLE
 
 BUSY_TIMEOUT_S = 60
 POOL: dict[str, Any] = {
@@ -51,27 +54,49 @@ def _now_postgresql(_element: now_s, _compiler: SQLCompiler, **_: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
-def connectable_engine(url: str, *, create: bool = True) -> Engine:
-    """Return an engine for the database, whatever its tables are.
+def connectable_engine(url: str) -> Engine:
+    """Return an engine for the database, whatever its tables are; SQLite makes a missing file.
 
     Raises:
-        DatabaseRefused: If the URL names no database that can serve, or `create` is False and
-            there is none.
+        DatabaseRefused: If the URL names no database that can serve.
     """
     parsed = urls.parse(url)
-    if not create and urls.is_missing(url):
-        raise DatabaseRefused(
-            f"--storage: {parsed.database} does not exist; "
-            "name the database of your sweeps (or set SWEEP_STORAGE), or submit one first"
-        )
     if urls.is_sqlite(url):
         engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
-        _govern_sqlite(engine)
+        _govern_sqlite(engine, "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
         return engine
     try:
         return create_engine(urls.driver_url(url), **POOL)
     except ImportError as error:
         raise urls.no_driver(error) from error
+
+
+def looking_engine(url: str) -> Engine:
+    """Return an engine that only reads, whatever the tables are; an SQLite file stays as it is.
+
+    Raises:
+        DatabaseRefused: If the URL names no database that can serve, or there is none.
+    """
+    if not urls.is_sqlite(url):
+        return connectable_engine(url)
+    parsed = urls.parse(url)
+    file = Path(str(parsed.database))
+    if not file.exists():
+        raise DatabaseRefused(
+            f"--storage: {file} does not exist; "
+            "name the database of your sweeps (or set SWEEP_STORAGE), or submit one first"
+        )
+    engine = create_engine(
+        parsed,
+        creator=lambda: connect_to_look(file, own_table=VERSION_TABLE, timeout_s=BUSY_TIMEOUT_S),
+    )
+    _govern_sqlite(engine)
+    return engine
+
+
+def is_read_only(url: str) -> bool:
+    """Whether the URL names an SQLite file that this process may not write to."""
+    return urls.is_sqlite(url) and not writable(Path(str(urls.parse(url).database)))
 
 
 @contextmanager
@@ -119,18 +144,13 @@ def upsert(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlit
     return postgresql.insert(table) if bind.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def _govern_sqlite(engine: Engine) -> None:
+def _govern_sqlite(engine: Engine, *pragmas: str) -> None:
     """Make an SQLite engine's connections and transactions keep our rules."""
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we begin transactions, not the driver
-        for pragma in (
-            f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-        ):
+        for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

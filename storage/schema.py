@@ -13,6 +13,8 @@ from storage.tables import VERSION_TABLE, metadata
 HEAD = "0001"
 """The revision this program works with."""
 
+_OPTUNA = frozenset({"studies", "trials", "version_info"})
+"""Some of Optuna's tables: sweeps may be put into a database that holds studies already."""
 _LOCK = 0x53574545  # any number, so long as all of us take the same
 
 
@@ -24,6 +26,8 @@ class Schema:
     """Revision of the database; None where it has none of our tables."""
     known: bool
     """Whether this program knows the revision: a later program's it does not."""
+    others: tuple[str, ...] = ()
+    """Tables of another program, where the database has none of ours and none of Optuna's."""
 
     @property
     def current(self) -> bool:
@@ -54,26 +58,52 @@ def _look(connection: Connection) -> Schema:
                 f"--storage: the database has a table {theirs[0]!r} that is not this program's; "
                 "name another database"
             )
-        return Schema(found=None, known=True)
+        others = () if names >= _OPTUNA else tuple(sorted(names))
+        return Schema(found=None, known=True, others=others)
     return Schema(found=found, known=found == HEAD or found in _revisions())
 
 
 def require(engine: Engine) -> None:
-    """Make the tables where there are none, and refuse those of another version.
+    """Refuse a database without our tables, and tables of another version.
 
     Raises:
-        DatabaseRefused: If the tables are older or newer than this program, or not ours.
+        DatabaseRefused: If the tables are missing, older or newer than this program, or not ours.
     """
     found = look(engine)
     if found.found is None:
-        upgrade(engine)
-    elif not found.known:
+        what = f"tables of another program ({_listed(found)})" if found.others else "no sweeps"
+        raise DatabaseRefused(
+            f"--storage: {engine.url.database} holds {what}; name the database of your sweeps "
+            "(or set SWEEP_STORAGE), or submit one first"
+        )
+    if not found.known:
         raise _newer(found)
-    elif not found.current:
+    if not found.current:
         raise DatabaseRefused(
             f"--storage: the tables have revision {found.found}, this program needs {HEAD}; "
             "stop all workers, keep a copy of the database, then run `sweep db upgrade`"
         )
+
+
+def refuse_others(engine: Engine) -> Schema:
+    """Refuse an SQLite file of another program; return how the tables of any other stand.
+
+    A PostgreSQL database may serve several programs.
+
+    Raises:
+        DatabaseRefused: If it is one.
+    """
+    found = look(engine)
+    if found.others and engine.dialect.name == "sqlite":
+        raise DatabaseRefused(
+            f"--storage: {engine.url.database} is a database of another program "
+            f"(tables {_listed(found)}); name another file"
+        )
+    return found
+
+
+def _listed(found: Schema) -> str:
+    return ", ".join(found.others[:3]) + (", …" if len(found.others) > 3 else "")
 
 
 def upgrade(engine: Engine) -> None:

@@ -51,7 +51,7 @@ def suggest_value(trial: Trial, name: str, distribution: BaseDistribution) -> An
     return trial._suggest(name, distribution)
 
 
-def use_engine(storage: RDBStorage, engine: Engine) -> None:
+def use_engine(storage: RDBStorage, engine: Engine, *, read_only: bool = False) -> None:
     """Let a storage use the connections of our engine instead of its own.
 
     Relies on `RDBStorage.engine` and `RDBStorage.scoped_session`, from which every session of it
@@ -61,5 +61,6 @@ def use_engine(storage: RDBStorage, engine: Engine) -> None:
     storage.scoped_session.remove()
     storage.engine.dispose()
     # Optuna's transactions read and then write, so on SQLite they take the write lock at once.
-    storage.engine = engine.execution_options(sqlite_begin="IMMEDIATE")
+    begin = "DEFERRED" if read_only else "IMMEDIATE"
+    storage.engine = engine.execution_options(sqlite_begin=begin)
     storage.scoped_session.configure(bind=storage.engine)

@@ -7,7 +7,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from storage.engine import BUSY_TIMEOUT_S, POOL
+from storage.engine import BUSY_TIMEOUT_S, POOL, is_read_only
 from storage.errors import DatabaseRefused
 from storage.optuna.private import use_engine
 from storage.urls import driver_url, is_sqlite
@@ -22,14 +22,18 @@ def open_storage(url: str, engine: Engine) -> RDBStorage:
     Args:
         url: The database.
         engine: Ours for the same database. Optuna uses its connections: a worker needs one then.
+            For a file that may only be read, one to look (`storage.database.look`).
 
     Raises:
         DatabaseRefused: If the database cannot be opened or holds another Optuna's schema.
     """
-    sqlite = is_sqlite(url)
-    options = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if sqlite else POOL
+    read_only = is_read_only(url)
+    if read_only:
+        options: dict[str, Any] = {"pool": engine.pool}
+    else:
+        options = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if is_sqlite(url) else POOL
     storage = _opened(driver_url(url), options)
-    use_engine(storage, engine)
+    use_engine(storage, engine, read_only=read_only)
     return storage
 
 

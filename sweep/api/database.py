@@ -10,6 +10,8 @@ from sweep import paths
 from sweep.errors import InputError, SweepError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from storage.database import Database
 
 
@@ -20,15 +22,26 @@ def storage_url(storage: str | None) -> str:
     return os.environ.get(paths.STORAGE_VARIABLE) or paths.DEFAULT_STORAGE
 
 
-def open_database(storage: str | None, *, create: bool = False) -> "Database":
-    """Open the database that the user named.
+def open_database(storage: str | None) -> "Database":
+    """Open the database that the user named, to change what is in it.
 
     Raises:
-        DatabaseRefused: If it cannot serve, or is not there and `create` is False.
+        DatabaseRefused: If it cannot serve, or holds no sweeps.
     """
     from storage.database import Database  # commands that open none do without SQLAlchemy
 
-    return Database.open(storage_url(storage), create=create)
+    return Database.open(storage_url(storage), create=False)
+
+
+def look(storage: str | None) -> "Engine":
+    """Open the database that the user named, to read it only.
+
+    Raises:
+        DatabaseRefused: If it cannot serve, or holds no sweeps.
+    """
+    from storage import database
+
+    return database.look(storage_url(storage))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SweepRecord
-from sweep.api.database import errors_of_sweep, open_database
+from sweep.api.database import errors_of_sweep, look
 from sweep.errors import InputError
 from sweep.report import trials as report
 from sweep.spec.value import as_given
@@ -152,7 +152,7 @@ def results(name: str, *, storage: str | None = None) -> Results:
     [('queued', 0.1), ('queued', 0.01)]
     """
     with errors_of_sweep():
-        return results_of(read_sweep(open_database(storage).engine, name))
+        return results_of(read_sweep(look(storage), name))
 
 
 def results_of(record: SweepRecord) -> Results:

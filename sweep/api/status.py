@@ -11,7 +11,7 @@ from storage.snapshot.reader import read_summary, read_sweep
 from storage.snapshot.records import SlotRecord, StageRecord, SweepRecord, SweepSummary
 from storage.states import SlotState, StageState
 from sweep.api.best import best_model, hints_as_json
-from sweep.api.database import errors_of_sweep, open_database
+from sweep.api.database import errors_of_sweep, look
 from sweep.api.plain import plain
 from sweep.api.results import Trial, results_of
 from sweep.report.hints import hints
@@ -48,7 +48,7 @@ def status(name: str, *, storage: str | None = None, trials: bool = False) -> di
     ('active', 2)
     """
     with errors_of_sweep():
-        return status_of(open_database(storage).engine, name, trials=trials)
+        return status_of(look(storage), name, trials=trials)
 
 
 def status_of(engine: Engine, name: str, *, trials: bool = False) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import typer
 
 from sweep import paths
-from sweep.api.database import open_database
+from sweep.api.database import look
 from sweep.cli.console import new_console, print_json
 from sweep.cli.options import AsJson, Storage, SweepName
 from sweep.errors import SweepError
@@ -21,7 +21,7 @@ def best(
     from sweep.report.hints import hints
     from sweep.worker.best_files import write_best
 
-    engine = open_database(storage).engine
+    engine = look(storage)
     write_best(engine, name)  # of a sweep that ended before, or whose worker could not
     record = read_sweep(engine, name)
     found, to_know = best_model(record), hints(record)

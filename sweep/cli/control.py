@@ -52,12 +52,9 @@ def _db(context: typer.Context) -> None:
 @db.command()
 def check(storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Say whether the tables fit this program; exit code 1 when they do not."""
-    from storage import schema
-    from storage.engine import connectable_engine, opening
+    from storage import database, schema
 
-    engine = connectable_engine(storage, create=False)
-    with opening(storage):
-        found = schema.look(engine)
+    found = database.look_at_schema(storage)
     if found.current:
         print(f"the tables are at revision {found.found}, as this program needs them")
     elif not found.known:
@@ -74,9 +71,7 @@ def check(storage: Storage = paths.DEFAULT_STORAGE) -> None:
 @db.command()
 def upgrade(storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Bring the tables to this program's revision; stop all workers first."""
-    from storage import schema
-    from storage.engine import connectable_engine, opening
+    from storage import database, schema
 
-    with opening(storage):
-        schema.upgrade(connectable_engine(storage))
+    database.upgrade(storage)
     print(f"the tables are at revision {schema.HEAD}")

@@ -9,7 +9,7 @@ import typer
 from storage.errors import DatabaseGone
 from storage.states import SweepState
 from sweep import paths
-from sweep.api.database import open_database
+from sweep.api.database import look, open_database
 from sweep.cli.console import new_console, print_json
 from sweep.cli.endings import Interrupted
 from sweep.cli.options import AsJson, OptionalSweepName, ReportFolder, Storage, SweepName
@@ -38,7 +38,7 @@ def status(
 
     if trials and name is None:
         raise InputError("--trials: name a sweep, as in `sweep status NAME --trials`")
-    engine = open_database(storage).engine
+    engine = look(storage)
     names = sweeps.names(engine) if name is None else [name]
     if as_json:
         found: Any = [status_of(engine, one, trials=trials) for one in names]
@@ -64,7 +64,7 @@ def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     from sweep.cli import tables
     from sweep.cli.live import progress_display
 
-    engine, console = open_database(storage).engine, new_console()
+    engine, console = look(storage), new_console()
     found, away = read_summary(engine, name), False
     if not console.is_terminal:
         console.print(tables.as_table(found))
@@ -96,7 +96,7 @@ def report(
     from storage.snapshot.reader import read_sweep
     from sweep.report.page import build_report
 
-    record = read_sweep(open_database(storage).engine, name)
+    record = read_sweep(look(storage), name)
     page = build_report(record, out or paths.report_folder(record.runs, name))
     new_console().print(f"report: {page}", soft_wrap=True)
 
@@ -109,7 +109,7 @@ def export(
     from storage.snapshot.reader import read_sweep
     from sweep.report.tables import write_tables
 
-    record = read_sweep(open_database(storage).engine, name)
+    record = read_sweep(look(storage), name)
     for table in write_tables(record, out or paths.report_folder(record.runs, name)):
         new_console().print(str(table), soft_wrap=True)
 
@@ -127,12 +127,15 @@ def dashboard(
         raise InputError(
             "dashboard: optuna-dashboard is not installed; pip install 'detsweep[dashboard]'"
         ) from error
+    from storage.engine import is_read_only
     from storage.optuna.storage import open_storage
 
-    database = open_database(storage)
+    engine = look(storage)
+    if not is_read_only(storage):
+        engine = open_database(storage).engine
     _check_address(host, port)
     new_console().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)")
-    run_server(open_storage(storage, database.engine), host=host, port=port)
+    run_server(open_storage(storage, engine), host=host, port=port)
     raise Interrupted("the dashboard has ended; the sweeps go on")  # it returns from Ctrl-C alone
 
 

@@ -79,7 +79,7 @@ def worker(
 
     chosen = read_share(share) if share else None
     devices = [chosen] if chosen else choose_devices(device, per_gpu=per_gpu, workers=workers)
-    database = open_database(storage, create=True)
+    database = open_database(storage)
     names = names or []
     for name in names:
         sweeps.get(database.engine, name)  # or the user is told that there is none
