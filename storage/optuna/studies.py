@@ -29,6 +29,10 @@ LABEL_ATTRIBUTE = "label"
 NOTED_TRIALS = 1_000
 """So many trials of a study get a note."""
 
+SUPERSEDES = "supersedes"
+"""User attribute of a trial of a slot that was queued again: number of the one that failed, which
+Optuna keeps as it is."""
+
 _FINAL = {
     SlotState.COMPLETE: TrialState.COMPLETE,
     SlotState.PRUNED: TrialState.PRUNED,
@@ -143,7 +147,10 @@ class Studies:
         study = self._study(name)
         trial_id = self._find(name, slot) if known is None and begun_before else known
         if trial_id is None:
-            attributes = {SLOT_ATTRIBUTE: slot} | ({LABEL_ATTRIBUTE: label} if label else {})
+            attributes: dict[str, Any] = {SLOT_ATTRIBUTE: slot}
+            attributes |= {LABEL_ATTRIBUTE: label} if label else {}
+            if begun_before and (failed := self._last_failed(name, slot)) is not None:
+                attributes[SUPERSEDES] = failed
             made = self._maker.make(
                 self._id(name),
                 params=params or {},
@@ -230,6 +237,13 @@ class Studies:
         if name not in self._studies:
             self._studies[name] = optuna.load_study(storage=self._storage, study_name=name)
         return self._studies[name]
+
+    def _last_failed(self, name: str, slot: int) -> int | None:
+        failed = self._storage.get_all_trials(
+            self._id(name), deepcopy=False, states=(TrialState.FAIL,)
+        )
+        numbers = [t.number for t in failed if t.user_attrs.get(SLOT_ATTRIBUTE) == slot]
+        return max(numbers, default=None)
 
     def _find(self, name: str, slot: int) -> int | None:
         found = (t for t in self._running(name) if t.user_attrs.get(SLOT_ATTRIBUTE) == slot)

@@ -11,6 +11,10 @@ LOST = "lost"
 """The worker vanished, and another took the slot over."""
 
 
+RETRIED = "retried"
+"""No attempt, but a mark among them: a user had the slot queued again (`sweep retry`)."""
+
+
 def begin(connection: Connection, slot: int, attempt: int, worker: str) -> None:
     """Note that a worker starts on a slot; an attempt still open was lost with its worker."""
     if attempt > 1:
@@ -35,9 +39,34 @@ def end(
     )
 
 
+def retried(connection: Connection, slot: int, attempt: int) -> None:
+    """Note that a user had the slot queued again: the attempts before count no more."""
+    connection.execute(
+        insert(attempts).values(
+            slot_id=slot,
+            attempt=attempt,
+            worker="",
+            started_at=now_s(),
+            ended_at=now_s(),
+            ending=RETRIED,
+            message="queued again by `sweep retry`",
+        )
+    )
+
+
+def last_retry(connection: Connection, slot: int) -> int:
+    """Return the attempt at whose place the slot was last queued again; 0 where it never was."""
+    query = select(func.coalesce(func.max(attempts.c.attempt), 0)).where(
+        attempts.c.slot_id == slot, attempts.c.ending == RETRIED
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def count(connection: Connection, slot: int, endings: Collection[str]) -> int:
-    """Count a slot's attempts that ended in one of these ways."""
+    """Count a slot's attempts that ended in one of these ways, since it was last queued again."""
     query = select(func.count()).where(
-        attempts.c.slot_id == slot, attempts.c.ending.in_(list(endings))
+        attempts.c.slot_id == slot,
+        attempts.c.attempt > last_retry(connection, slot),
+        attempts.c.ending.in_(list(endings)),
     )
     return int(connection.execute(query).scalar_one())

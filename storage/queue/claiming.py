@@ -113,9 +113,11 @@ def _open_stages(names: Collection[str]) -> Select[Any]:
 def _begin(connection: Connection, slot: Row[Any], stage: Row[Any]) -> Lease:
     """Note the attempt that begins with the claim of a slot."""
     attempts.begin(connection, slot.id, slot.attempt, slot.worker)
+    first = slot.attempt == 1
     return Lease(
         slot=record_of(Slot, slot, **stage._mapping),
         attempt=slot.attempt,
         worker=slot.worker,
-        lost=0 if slot.attempt == 1 else attempts.count(connection, slot.id, [attempts.LOST]),
+        lost=0 if first else attempts.count(connection, slot.id, [attempts.LOST]),
+        since=0 if first else attempts.last_retry(connection, slot.id),
     )

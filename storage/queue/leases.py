@@ -25,6 +25,8 @@ class Lease:
     worker: str
     lost: int = 0
     """How many earlier attempts ended with their worker."""
+    since: int = 0
+    """Attempts up to this one are not gone on from: the slot was queued again after them."""
 
 
 def write_under(connection: Connection, lease: Lease, **values: Any) -> None:

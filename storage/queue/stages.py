@@ -53,6 +53,15 @@ def insert_stage(connection: Connection, sweep_id: int, stage: NewStage) -> None
     _fill(connection, stage_id, stage.slots or ())
 
 
+def locked(connection: Connection, sweep: str) -> None:
+    """Keep other processes from finishing or reopening a sweep's stages in this transaction.
+
+    On PostgreSQL a statement sees what was committed before it began, not what it waited for; so
+    the lock is taken by one of its own. On SQLite the writer has the whole database.
+    """
+    connection.execute(select(sweeps.c.id).where(sweeps.c.name == sweep).with_for_update())
+
+
 @dataclass(frozen=True, kw_only=True)
 class WaitingStage:
     """A stage whose predecessors are all done, so that its slots can be planned."""
@@ -72,6 +81,7 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
     unfinished = exists().where(stages.c.sweep_id == sweeps.c.id, stages.c.state != StageState.DONE)
     sweep_id = select(sweeps.c.id).where(sweeps.c.name == sweep).scalar_subquery()
     with writing(engine) as connection:
+        locked(connection, sweep)
         connection.execute(
             update(stages)
             .where(stages.c.sweep_id == sweep_id, stages.c.state == StageState.OPEN, *_closed())
@@ -91,6 +101,18 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
     if following is None or following.state != StageState.WAITING:
         return None
     return record_of(WaitingStage, following)
+
+
+def unfinished_stages(engine: Engine, sweep: str) -> list[str]:
+    """List the names of a sweep's stages that are not done, in order."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(stages.c.name)
+            .join(sweeps, sweeps.c.id == stages.c.sweep_id)
+            .where(sweeps.c.name == sweep, stages.c.state != StageState.DONE)
+            .order_by(stages.c.position)
+        )
+        return list(rows.scalars())
 
 
 def open_stages(engine: Engine, sweep: str) -> list[tuple[int, str]]:

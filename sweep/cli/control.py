@@ -1,11 +1,14 @@
 """The commands that control sweeps, and those that look after their database."""
 
+from typing import Annotated
+
 import typer
 
 from sweep import paths
 from sweep.api.database import open_database
 from sweep.cli.options import Storage, SweepName, show_help_alone
 from sweep.errors import SweepError
+from sweep.training.contract import FailureKind
 
 app = typer.Typer()
 db = typer.Typer()
@@ -37,6 +40,23 @@ def cancel(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
         print(f"{name} is cancelled; running trials end after their epoch")
     else:
         print(f"{name} is cancelled already; what is complete stays")
+
+
+@app.command()
+def retry(
+    name: SweepName,
+    storage: Storage = paths.DEFAULT_STORAGE,
+    kinds: Annotated[
+        list[FailureKind] | None,
+        typer.Option("--kind", help="Only trials that failed so; may be given again."),
+    ] = None,
+) -> None:
+    """Queue failed trials again, to begin anew with their settings."""
+    from storage.queue import retrying
+
+    count = retrying.retry(open_database(storage).engine, name, kinds or ())
+    trials = "1 trial is" if count == 1 else f"{count} trials are"
+    print(f"{name}: {trials} queued again; `sweep worker {name}` works on them")
 
 
 def _already(new: bool) -> str:

@@ -16,7 +16,7 @@ class AttemptFolders:
     own: Path
     """Written by this attempt, and no other."""
     earlier: tuple[Path, ...]
-    """Those of the attempts before it, newest first; only read."""
+    """Those of the attempts before it that it may go on from, newest first; only read."""
 
 
 def run_folders(runs: Path, slot: Slot, number: int | None) -> paths.RunFolders:
@@ -42,6 +42,6 @@ def attempt_folders(runs: Path, lease: Lease, number: int) -> AttemptFolders:
         own=folders.attempt(lease.attempt),
         earlier=tuple(
             found.get(attempt, folders.attempt(attempt))
-            for attempt in range(lease.attempt - 1, 0, -1)
+            for attempt in range(lease.attempt - 1, lease.since, -1)
         ),
     )
