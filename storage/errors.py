@@ -29,5 +29,9 @@ class CommandRefused(StorageError):
     """The sweep is past the point where this command means anything: show the line to the user."""
 
 
+class StudyNotOurs(StorageError):
+    """A study of a stage's name is another program's: nothing is written to it."""
+
+
 class LeaseLost(StorageError):
     """Another worker holds the slot now: drop the work quietly; nothing of it may be written."""

@@ -169,6 +169,11 @@ class Queue:
         with writing(self._engine) as connection:
             settling.release(connection, lease, reason, message)
 
+    def unclosed(self) -> list[str]:
+        """List the sweeps with settled slots that Optuna was not told of."""
+        with reading(self._engine) as connection:
+            return settling.unclosed(connection)
+
     def unprojected(self, *, names: Collection[str] = ()) -> list[Settled]:
         """List settled slots that Optuna was not told of, with no live owner to do it."""
         with reading(self._engine) as connection:

@@ -10,7 +10,7 @@ from storage.engine import now_s
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts
 from storage.queue.leases import Lease, write_under
-from storage.queue.slots import Slot, named, of_stage
+from storage.queue.slots import Slot, any_slot, named, of_stage
 from storage.states import SlotState
 from storage.tables import record_of, slots, stages, sweeps
 
@@ -52,6 +52,18 @@ def release(connection: Connection, lease: Lease, reason: str, message: str | No
     """
     write_under(connection, lease, state=SlotState.QUEUED, **_FREE)
     attempts.end(connection, lease.slot.id, lease.attempt, reason, message)
+
+
+def unclosed(connection: Connection) -> list[str]:
+    """List the sweeps with settled slots that Optuna was not told of, whatever is in them."""
+    untold = any_slot(slots.c.unprojected)
+    query = (
+        select(sweeps.c.name)
+        .distinct()
+        .join(stages, stages.c.sweep_id == sweeps.c.id)
+        .where(untold.is_not(None))
+    )
+    return list(connection.execute(query).scalars())
 
 
 def unprojected(connection: Connection, names: Collection[str]) -> list[Settled]:

@@ -11,9 +11,10 @@ from sqlalchemy.exc import IntegrityError
 
 from storage.engine import now_s, reading, writing
 from storage.errors import SweepExists, SweepNotFound
+from storage.queue.slots import any_slot
 from storage.queue.stages import NewStage, insert_stage
-from storage.states import SweepState
-from storage.tables import record_of, sweeps
+from storage.states import SlotState, SweepState
+from storage.tables import record_of, slots, stages, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,19 @@ def names(engine: Engine) -> list[str]:
     """List all sweeps, oldest first."""
     with reading(engine) as connection:
         return list(connection.execute(select(sweeps.c.name).order_by(sweeps.c.id)).scalars())
+
+
+def ending(engine: Engine) -> list[str]:
+    """List the cancelled sweeps with running trials, which workers bring to their end."""
+    running = any_slot(slots.c.state == SlotState.RUNNING)
+    with reading(engine) as connection:
+        query = (
+            select(sweeps.c.name)
+            .distinct()
+            .join(stages, stages.c.sweep_id == sweeps.c.id)
+            .where(sweeps.c.state == SweepState.CANCELLED, running.is_not(None))
+        )
+        return list(connection.execute(query).scalars())
 
 
 def active(engine: Engine) -> list[str]:

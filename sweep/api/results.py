@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SweepRecord
 from sweep.api.database import errors_of_sweep, look
 from sweep.errors import InputError
 from sweep.report import trials as report
 from sweep.spec.value import as_given
+from sweep.worker.places import read_here
 
 if TYPE_CHECKING:
     import pandas
@@ -152,7 +152,7 @@ def results(name: str, *, storage: str | None = None) -> Results:
     [('queued', 0.1), ('queued', 0.01)]
     """
     with errors_of_sweep():
-        return results_of(read_sweep(look(storage), name))
+        return results_of(read_here(look(storage), name))
 
 
 def results_of(record: SweepRecord) -> Results:

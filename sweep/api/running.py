@@ -5,7 +5,6 @@ from pathlib import Path
 
 from storage.database import Database
 from storage.queue import sweeps
-from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SweepRecord
 from storage.states import SlotState, SweepState
 from sweep import paths
@@ -17,8 +16,11 @@ from sweep.launch.base import Launcher, WorkerOptions
 from sweep.launch.launchers import LAUNCHERS
 from sweep.launch.local import choose_devices
 from sweep.spec.sweep_file import SweepSpec
+from sweep.stages.base import ShownAs
+from sweep.stages.plan import kind_of
 from sweep.training.contract import Device
 from sweep.worker.best_files import write_best
+from sweep.worker.places import read_here, runs_folder, standing
 
 _TICK_S = 0.5
 
@@ -45,7 +47,8 @@ def run(
 
     Raises:
         InputError: As `submit`, or if a device is not there.
-        SweepError: If a worker failed, no trial completed, or the sweep is paused or cancelled.
+        SweepError: If a worker failed, no trial or no retraining completed, or the sweep is paused
+            or cancelled.
 
     >>> from pathlib import Path
     >>> import sweep
@@ -64,7 +67,7 @@ def run(
         if not submitted.done:
             work(submitted.database, name, devices)
         write_best(submitted.database.engine, name)
-        record = read_sweep(submitted.database.engine, name)
+        record = read_here(submitted.database.engine, name)
     report_page(record, keep=submitted.done)
     require_success(record)
     return results_of(record)
@@ -97,7 +100,8 @@ def work(
 
 def worker_logs(database: Database, name: str) -> Path:
     """Return the folder where the workers that `work` starts write their logs."""
-    return sweeps.get(database.engine, name).runs / name / "workers"
+    submission = sweeps.get(database.engine, name)
+    return runs_folder(submission, standing(database.engine)) / name / "workers"
 
 
 def wait(launcher: Launcher, on_tick: Callable[[], None]) -> None:
@@ -156,5 +160,13 @@ def require_success(record: SweepRecord) -> None:
     if record.state is SweepState.CANCELLED:
         raise SweepError(f"{name} was cancelled; what is complete stays")
     slots = [slot for stage in record.stages for slot in stage.slots]
+    mend = f"the report says why; `sweep retry {name}` queues them again"
     if all(slot.state is not SlotState.COMPLETE for slot in slots):
-        raise SweepError(f"{name}: no trial completed; the report says why")
+        raise SweepError(f"{name}: no trial completed; {mend}")
+    retrained = [stage for stage in record.stages if stage.slots and _retrains(stage.name)]
+    if retrained and all(slot.state is not SlotState.COMPLETE for slot in retrained[-1].slots):
+        raise SweepError(f"{name}: no retraining completed; {mend}")
+
+
+def _retrains(stage: str) -> bool:
+    return kind_of(stage).shown_as is ShownAs.MODELS

@@ -93,10 +93,10 @@ def report(
     name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: ReportFolder = None
 ) -> None:
     """Write the report, one HTML file, and the CSV tables; also of an unfinished sweep."""
-    from storage.snapshot.reader import read_sweep
     from sweep.report.page import build_report
+    from sweep.worker.places import read_here
 
-    record = read_sweep(look(storage), name)
+    record = read_here(look(storage), name)
     page = build_report(record, out or paths.report_folder(record.runs, name))
     new_console().print(f"report: {page}", soft_wrap=True)
 
@@ -106,10 +106,10 @@ def export(
     name: SweepName, storage: Storage = paths.DEFAULT_STORAGE, out: ReportFolder = None
 ) -> None:
     """Write the CSV tables: one an optimizer and metric, all trials, all epochs."""
-    from storage.snapshot.reader import read_sweep
     from sweep.report.tables import write_tables
+    from sweep.worker.places import read_here
 
-    record = read_sweep(look(storage), name)
+    record = read_here(look(storage), name)
     for table in write_tables(record, out or paths.report_folder(record.runs, name)):
         new_console().print(str(table), soft_wrap=True)
 

@@ -251,15 +251,16 @@ def _serve_together(
 
 def _finish(database: "Database", name: str, console: "Console", *, again: bool = False) -> None:
     """Say how a sweep ended and write its report; `again`: keep the one that is there."""
-    from storage.snapshot.reader import read_summary, read_sweep
+    from storage.snapshot.reader import read_summary
     from sweep.api import running
     from sweep.api.best import best_lines
     from sweep.cli.tables import as_table
     from sweep.worker.best_files import write_best
+    from sweep.worker.places import read_here
 
     console.print(as_table(read_summary(database.engine, name)))
     write_best(database.engine, name)  # where no worker could, or it ended before
-    record = read_sweep(database.engine, name)
+    record = read_here(database.engine, name)
     page = running.report_page(record, keep=again)
     console.print(f"report: {page.resolve()}", soft_wrap=True)
     for line in best_lines(record):

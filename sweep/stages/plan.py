@@ -3,6 +3,7 @@
 from storage.database import Database
 from storage.queue.stages import NewStage
 from storage.queue.sweeps import Submission
+from sweep.errors import InputError
 from sweep.paths import study_name
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.base import Stage
@@ -18,8 +19,18 @@ STAGES: dict[str, Stage] = {
 
 
 def kind_of(stage: str) -> Stage:
-    """Return the kind of a stage by its stored name: `retrain-2` is the second `retrain`."""
-    return STAGES[stage.partition("-")[0]]
+    """Return the kind of a stage by its stored name: `retrain-2` is the second `retrain`.
+
+    Raises:
+        InputError: If this program knows no such kind.
+    """
+    kind = stage.partition("-")[0]
+    if kind not in STAGES:
+        raise InputError(
+            f"its stage {stage!r} is of a kind that this program does not know; known are "
+            f"{', '.join(STAGES)}: a newer version may have made it"
+        )
+    return STAGES[kind]
 
 
 def planned_stages(spec: SweepSpec) -> list[NewStage]:

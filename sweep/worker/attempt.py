@@ -23,11 +23,20 @@ from sweep.stages.base import Settings
 from sweep.stages.plan import ensure_study, kind_of
 from sweep.training.contract import Decision, Device, EpochReport, FailureKind, TrialJob
 from sweep.training.process.child import ChildProcess
-from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped
+from sweep.training.process.messages import (
+    Completed,
+    EpochDone,
+    Failed,
+    Message,
+    Stopped,
+    Unable,
+)
 from sweep.worker.epoch_log import EpochLog
 from sweep.worker.image_sharing import image_cache_place
 from sweep.worker.notes import note_of_begun
-from sweep.worker.outcome import Outcome
+from sweep.worker.outcome import NOT_HERE, Outcome
+from sweep.worker.places import NotHere
+from sweep.worker.readiness import Readiness
 from sweep.worker.retry import Retry
 from sweep.worker.run_folders import attempt_folders
 from sweep.worker.shutdown import Shutdown
@@ -53,12 +62,13 @@ class Attempt:
 
     Args:
         database: Where the slot is.
-        submission: The slot's sweep as stored.
+        submission: The slot's sweep, with its files as they are found from here.
         spec: The slot's sweep, parsed.
         lease: The right to the slot.
         device: The share of a device to train on.
         shutdown: Whether this process was told to leave.
         retry: Repeats calls while the database is away.
+        readiness: Knows what trainings of the sweep lack here.
     """
 
     def __init__(
@@ -71,6 +81,7 @@ class Attempt:
         device: Device,
         shutdown: Shutdown,
         retry: Retry,
+        readiness: Readiness,
     ) -> None:
         self._database = database
         self._queue = database.queue
@@ -86,7 +97,16 @@ class Attempt:
         self._next_renewal = time.monotonic() + self._queue.renewal_s
         self._stage_settings: Sequence[Settings] = ()
         self._trial_begun = lease.attempt > 1  # a call that an outage broke may have made it too
-        self._outcome = Outcome(self._queue, submission, spec, lease, retry=retry, log=self._log)
+        self._readiness = readiness
+        self._outcome = Outcome(
+            self._queue,
+            submission,
+            spec,
+            lease,
+            retry=retry,
+            lack=lambda: readiness.look_again(self._slot.sweep),
+            log=self._log,
+        )
 
     def run(self) -> Settled | None:
         """Train the slot's trial to its end; None if the slot was given back.
@@ -192,7 +212,7 @@ class Attempt:
                     text = f"epoch {message.report.epoch}: a metric is not finite"
                     return Failed(FailureKind.DIVERGED, text)
                 child.answer(self._decide(message.report))
-            elif isinstance(message, Completed | Stopped | Failed):
+            elif isinstance(message, Completed | Stopped | Failed | Unable):
                 return message
             elif time.monotonic() - child.last_sign_of_life > hung_after_s:
                 return Failed(FailureKind.HUNG, f"no sign of life for {hung_after_s:g} s; killed")
@@ -228,6 +248,9 @@ class Attempt:
                 self._outcome.release(FailureKind.PREEMPTED)  # it was ended together with us
             case Failed():
                 return self._outcome.fail(message)
+            case Unable():
+                self._readiness.set_aside(self._slot.sweep, NotHere(message.message))
+                self._outcome.release(NOT_HERE, message.message)
             case Stopped(decision=Decision.PRUNE):
                 return self._outcome.prune()
             case _ if self._epoch_log.sweep is SweepState.CANCELLED:

@@ -9,8 +9,6 @@ from typing import Any
 import yaml
 from sqlalchemy import Engine
 
-from storage.queue import sweeps
-from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SweepRecord
 from sweep import paths
 from sweep.files.atomic_write import atomic_write, write_file
@@ -19,6 +17,7 @@ from sweep.spec.value import as_given
 from sweep.stages.best import BestTraining, best_training
 from sweep.stages.ranking import score
 from sweep.training.registry import BUILT_IN
+from sweep.worker.places import read_here
 
 _ARGUMENTS = "args.yaml"
 """All settings of a training, as Ultralytics writes them into its run folder."""
@@ -46,12 +45,12 @@ def write_best(engine: Engine, name: str) -> bool:
     Each file is whole or as it was before. Whoever comes last has read last, so a worker that is
     late does not put the search's model in the place of the retrained one.
     """
-    runs = sweeps.get(engine, name).runs
+    runs = read_here(engine, name).runs
     if not runs.is_dir():  # another machine's
         return False
     try:
         with lock(runs / name / ".best.lock"):
-            record = read_sweep(engine, name)
+            record = read_here(engine, name)
             best = best_training(record.stages, record.spec["objective"])
             if best is not None and not _up_to_date(record, best):
                 _write(record, best)

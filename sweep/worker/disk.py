@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,12 +11,29 @@ _ROOM_BYTES = 2**20
 
 def lacks_room(folder: Path) -> bool:
     """Whether a file of 1 MB cannot be written below `folder`, for want of space or of quota."""
-    existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     try:
-        with tempfile.TemporaryFile(dir=existing) as file:
+        with tempfile.TemporaryFile(dir=_existing(folder)) as file:
             file.write(bytes(_ROOM_BYTES))
             file.flush()
             os.fsync(file.fileno())  # some file systems find out only then
     except OSError as error:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return False
+
+
+def looks_full(folder: Path) -> bool:
+    """Whether the disk says that less than 1 MB is left; a quota shows only by writing."""
+    try:
+        return shutil.disk_usage(_existing(folder)).free < _ROOM_BYTES
+    except OSError:
+        return False
+
+
+def unwritable(folder: Path) -> str | None:
+    """Return the folder that must be written to and cannot be; None where all is well."""
+    existing = _existing(folder)
+    return None if os.access(existing, os.W_OK | os.X_OK) else str(existing)
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.is_dir())

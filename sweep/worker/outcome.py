@@ -1,6 +1,7 @@
 """How an attempt at a slot ends: the slot is settled, or given back."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from storage import failpoints
@@ -9,6 +10,7 @@ from storage.queue.queue import Queue
 from storage.queue.settling import Settled
 from storage.queue.sweeps import Submission
 from storage.states import SlotState
+from sweep.errors import SweepError
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
 from sweep.training.contract import FailureKind, TrialResult
@@ -19,6 +21,9 @@ from sweep.worker.serialization import to_json
 
 DISK_FULL = "disk_full"
 """How an attempt ends that found no room to write; the slot goes on later or elsewhere."""
+
+NOT_HERE = "not_here"
+"""How an attempt ends when what it needs went away meanwhile; the slot goes on elsewhere."""
 
 
 class Outcome:
@@ -33,6 +38,7 @@ class Outcome:
         spec: The slot's sweep, parsed.
         lease: The right to the slot.
         retry: Repeats calls while the database is away.
+        lack: Says what trainings of the sweep lack here, if anything.
         log: Of the trial.
     """
 
@@ -44,6 +50,7 @@ class Outcome:
         lease: Lease,
         *,
         retry: Retry,
+        lack: Callable[[], SweepError | None],
         log: logging.LoggerAdapter[logging.Logger],
     ) -> None:
         self._queue = queue
@@ -52,6 +59,7 @@ class Outcome:
         self._lease = lease
         self._kind = kind_of(lease.slot.stage)
         self._retry = retry
+        self._lack = lack
         self._log = log
 
     def complete(self, result: TrialResult) -> Settled:
@@ -83,6 +91,11 @@ class Outcome:
         if kind is FailureKind.CRASHED and lacks_room(self._submission.runs):
             self.release(DISK_FULL, f"no room left below {self._submission.runs}")
             return None
+        if kind in (FailureKind.CRASHED, FailureKind.DATA):
+            lack = self._retry(self._lack)
+            if lack is not None:
+                self.release(NOT_HERE, str(lack))
+                return None
         self._log.warning("%s: %s", kind, message)
         if kind is FailureKind.DIVERGED and self._kind.prunes_diverged:
             return self._settle(SlotState.PRUNED, failure_kind=kind, message=message)

@@ -8,31 +8,27 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from storage import failpoints
 from storage.database import Database
-from storage.errors import DatabaseGone, LeaseLost
+from storage.errors import DatabaseGone, LeaseLost, StudyNotOurs
 from storage.process_identity import ProcessIdentity
 from storage.queue import sweeps, workers
 from storage.queue.leases import Lease
 from storage.queue.settling import Settled
-from storage.queue.stages import all_closed, finish_stages, open_stage, open_stages, trial_numbers
-from storage.queue.sweeps import Submission
-from storage.snapshot.reader import read_epochs, read_sweep
-from storage.states import StageState
-from sweep.spec.sweep_file import SweepSpec
-from sweep.stages.notes import how_it_ended, study_note
-from sweep.stages.plan import kind_of
-from sweep.training.contract import Device
+from storage.states import SlotState, SweepState
+from sweep.errors import SweepError
+from sweep.files.yaml import one_line
+from sweep.training.contract import Device, FailureKind
 from sweep.training.process.forkserver import warm_up
 from sweep.worker.attempt import Attempt
-from sweep.worker.best_files import write_best
 from sweep.worker.disk import lacks_room
-from sweep.worker.notes import note_of_settled
+from sweep.worker.outcome import NOT_HERE
+from sweep.worker.readiness import NoRoom, Readiness
 from sweep.worker.retry import Retry
-from sweep.worker.run_folders import run_folders
 from sweep.worker.shutdown import Shutdown
+from sweep.worker.upkeep import Upkeep
 
 IDLE_S = (0.1, 1.0)
 """How long an idle worker waits before it looks again: a quarter of the time it has been idle, but
@@ -44,6 +40,9 @@ _LIVE_S = 120.0
 _ROOM_S = 10.0
 """How long a worker without room on its disk waits before it looks again."""
 
+_GIVEN_BACK = 3
+"""How often a slot that this program stumbles over is given back before it fails."""
+
 log = logging.getLogger(__name__)
 
 
@@ -54,7 +53,8 @@ class Worker:
         database: Where the sweeps are.
         device: The share of a device to train on.
         names: Sweeps to serve; all active ones when empty.
-        drain: Whether to leave when the sweeps to serve are done, instead of waiting for more.
+        drain: Whether to leave when the sweeps to serve are done, or none of the others can be
+            served here, instead of waiting.
         shutdown: Whether this process was told to leave.
     """
 
@@ -76,33 +76,49 @@ class Worker:
         self._host = socket.gethostname()
         self._identity = ProcessIdentity.current()
         self._id = f"{self._host}-{os.getpid()}-{device}"
-        self._sweeps: dict[str, tuple[Submission, SweepSpec]] = {}
+        self._readiness = Readiness(database, device)
+        self._upkeep = Upkeep(database, self._readiness)
         self._idle_since: float | None = None
 
     def run(self) -> None:
-        """Serve until told to leave, or until nothing is left where `drain` is set."""
+        """Serve until told to leave, or until nothing is left where `drain` is set.
+
+        Raises:
+            SweepError: If sweeps are left that cannot be served here, and `drain` is set.
+        """
         try:
-            self._serve_all()
-            told = self._shutdown.requested
-            log.info("leaving: %s", "told to" if told else "nothing is left to do")
+            lacking = self._serve_all()
+            if not lacking:
+                told = self._shutdown.requested
+                log.info("leaving: %s", "told to" if told else "nothing is left to do")
             self._retry(lambda: workers.gone(self._database.engine, self._id))
         except DatabaseGone:
             log.warning("leaving while the database is away; what is left goes on elsewhere")
+            return
+        if lacking:
+            raise SweepError(f"leaving, and the queue stays as it is: {'; '.join(lacking)}")
 
-    def _serve_all(self) -> None:
-        for name in self._retry(self._to_serve)[:1]:
-            warm_up(self._sweep(name)[1].trainer)
-        self._retry(self._mend)
+    def _serve_all(self) -> list[str]:
+        """Serve; return what keeps this worker from what is left."""
+        for name in self._retry(lambda: self._readiness.usable(self._to_serve()))[:1]:
+            warm_up(self._readiness.read(name)[1].trainer)
+        self._mend()
         while not self._shutdown.requested:
             lease = self._retry(self._claim)
             if lease is not None:
                 self._serve(lease)
                 self._idle_since = None
                 continue
-            self._retry(self._mend)
-            if self._drain and not self._retry(self._to_serve):
-                return
+            self._mend()
+            if self._drain:
+                lacks = {name: self._lack(name) for name in self._retry(self._to_serve)}
+                if all(lack and not isinstance(lack, NoRoom) for lack in lacks.values()):
+                    return [f"{name}: {lack}" for name, lack in lacks.items()]
             self._idle()
+        return []
+
+    def _lack(self, name: str) -> SweepError | None:
+        return self._retry(lambda: self._readiness.lack(name))
 
     def _idle(self) -> None:
         others = self._retry(lambda: workers.count(self._database.engine, seen_within_s=_LIVE_S))
@@ -118,7 +134,8 @@ class Worker:
             time.sleep(min(left, longest))
 
     def _claim(self) -> Lease | None:
-        lease = self._database.queue.claim(self._id, self._identity, names=self._names)
+        usable = self._readiness.usable(self._to_serve())
+        lease = self._claim_from([*usable, *self._named(sweeps.ending(self._database.engine))])
         failpoints.reached(failpoints.CLAIMED)
         workers.seen(
             self._database.engine,
@@ -129,94 +146,102 @@ class Worker:
         )
         return lease
 
+    def _claim_from(self, names: list[str]) -> Lease | None:
+        if not names:  # to the queue, no name means all sweeps
+            return None
+        queue = self._database.queue
+        try:
+            return queue.claim(self._id, self._identity, names=names)
+        except DatabaseGone:
+            raise
+        except Exception as error:
+            if len(names) == 1:
+                self._readiness.set_aside(names[0], error)
+                return None
+            found = (self._claim_from([name]) for name in names)  # one of them cannot be read
+            return next((lease for lease in found if lease is not None), None)
+
     def _serve(self, lease: Lease) -> None:
-        submission, spec = self._retry(lambda: self._sweep(lease.slot.sweep))
+        try:
+            settled = self._attempt(lease)
+        except DatabaseGone:
+            raise
+        except LeaseLost as lost:
+            log.warning("%s; dropped", lost)
+            self._for(lease.slot.sweep, lambda _: self._upkeep.bury_strays(lease.slot))
+            return
+        except Exception as error:
+            self._readiness.set_aside(lease.slot.sweep, error)
+            settled = self._give_back(lease, error)
+        if settled is None:
+            self._await_room(lease.slot.sweep)
+            return
+        self._readiness.served(lease.slot.sweep)
+        self._for(lease.slot.sweep, lambda _: self._upkeep.close(settled))
+        self._for(lease.slot.sweep, self._upkeep.advance)
+
+    def _attempt(self, lease: Lease) -> Settled | None:
+        _, spec = self._retry(lambda: self._readiness.read(lease.slot.sweep))
         attempt = Attempt(
             self._database,
-            submission,
+            self._readiness.for_training(lease.slot.sweep),
             spec,
             lease,
             device=self._device,
             shutdown=self._shutdown,
             retry=self._retry,
+            readiness=self._readiness,
         )
-        try:
-            settled = attempt.run()
-        except LeaseLost as lost:
-            log.warning("%s; dropped", lost)
-            self._retry(lambda: self._bury_strays(lease.slot.stage_id, lease.slot.study))
-            return
-        if settled is None:
-            self._await_room(submission)
-            return
-        self._retry(lambda: self._close(settled))
-        self._retry(lambda: self._advance(lease.slot.sweep))
+        return attempt.run()
 
-    def _await_room(self, submission: Submission) -> None:
+    def _give_back(self, lease: Lease, error: Exception) -> Settled | None:
+        """Give back the slot of a sweep that something is wrong with; None if it was.
+
+        Where it is the slot that is wrong, it fails in the end, lest it stand before the others
+        for ever. Where the sweep was cancelled, the slot is, too.
+        """
+        queue, message = self._database.queue, one_line(f"{type(error).__name__}: {error}")
+
+        def end() -> Settled | None:
+            if queue.sweep_state(lease) is SweepState.CANCELLED:
+                kind = SlotState.CANCELLED
+                return queue.settle(lease, kind, failure_kind=kind, message=message)
+            if isinstance(error, StudyNotOurs | SweepError):
+                queue.release(lease, NOT_HERE, message)
+                return None
+            return queue.fail(lease, FailureKind.CRASHED, message, retries=_GIVEN_BACK)
+
+        try:
+            return self._retry(end)
+        except LeaseLost:
+            return None
+
+    def _await_room(self, name: str) -> None:
+        runs = self._readiness.for_training(name).runs
         self._database.rest()
-        while not self._shutdown.requested and lacks_room(submission.runs):
+        while not self._shutdown.requested and lacks_room(runs):
             time.sleep(_ROOM_S)
 
     def _mend(self) -> None:
         """Finish what workers left behind that died between two steps after a training."""
-        for settled in self._database.queue.unprojected(names=self._names):
-            self._close(settled)
-        for name in self._to_serve():
-            self._advance(name)
+        for name in self._named(self._retry(self._database.queue.unclosed)):
+            self._for(name, self._upkeep.close_all)
+        for name in self._retry(self._to_serve):
+            self._for(name, self._upkeep.advance)
 
-    def _close(self, settled: Settled) -> None:
-        slot = settled.slot
-        submission, spec = self._sweep(slot.sweep)
-        stored = read_epochs(self._database.engine, slot.id)
-        self._database.studies.project(
-            settled,
-            objective=spec.objective,
-            values={found.epoch: float(getattr(found, spec.objective)) for found in stored},
-        )
-        if slot.trial_id is not None and slot.trial_number is not None:
-            note = note_of_settled(submission, settled)
-            self._database.studies.note_trial(slot.study, slot.trial_id, slot.trial_number, note)
-        failpoints.reached(failpoints.TOLD)
-        self._database.queue.close(settled)
-        failpoints.reached(failpoints.CLOSED)
-        run_folders(submission.runs, slot, slot.trial_number).remove_checkpoints()
-
-    def _advance(self, name: str) -> None:
-        """Finish the stages that are done and open those whose turn has come."""
-        engine = self._database.engine
-        for stage_id, study in open_stages(engine, name):
-            if all_closed(engine, stage_id):
-                self._bury_strays(stage_id, study)
-                self._hand_over(name, stage_id)
-        while (waiting := finish_stages(engine, name)) is not None:
-            _, spec = self._sweep(name)
-            found = read_sweep(engine, name).stages
-            before = [stage for stage in found if stage.state is StageState.DONE]
-            open_stage(engine, waiting.id, kind_of(waiting.name).slots(spec, before))
-
-    def _hand_over(self, name: str, stage_id: int) -> None:
-        """Tell what a stage came to; before the sweep is done, for nobody looks after it then."""
-        write_best(self._database.engine, name)
-        submission, spec = self._sweep(name)
-        stages = read_sweep(self._database.engine, name).stages
-        over = next(stage for stage in stages if stage.id == stage_id)
-        state = how_it_ended(spec, over)
-        kind = kind_of(over.name)
-        note = study_note(spec, submission.runs, over.name, kind, state=state)
-        self._database.studies.note(over.study, note)
-
-    def _bury_strays(self, stage_id: int, study: str) -> None:
-        """End the trials that a late worker made for slots which others had taken over."""
-        if all_closed(self._database.engine, stage_id):
-            numbers = trial_numbers(self._database.engine, stage_id)
-            self._database.studies.bury_strays(study, numbers)
+    def _for(self, name: str, keep_up: Callable[[str], None]) -> None:
+        """Do something for a sweep; what is wrong with it keeps this worker from no other."""
+        if self._readiness.faulty(name):
+            return
+        try:
+            self._retry(lambda: keep_up(name))
+        except DatabaseGone:
+            raise
+        except Exception as error:
+            self._readiness.set_aside(name, error)
 
     def _to_serve(self) -> list[str]:
-        active = sweeps.active(self._database.engine)
-        return [name for name in active if not self._names or name in self._names]
+        return self._named(sweeps.active(self._database.engine))
 
-    def _sweep(self, name: str) -> tuple[Submission, SweepSpec]:
-        if name not in self._sweeps:
-            submission = sweeps.get(self._database.engine, name)
-            self._sweeps[name] = submission, SweepSpec.model_validate(submission.spec)
-        return self._sweeps[name]
+    def _named(self, names: list[str]) -> list[str]:
+        return [name for name in names if not self._names or name in self._names]

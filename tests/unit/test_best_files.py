@@ -55,8 +55,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def write(*stages: StageRecord) -> tuple[str, dict[str, Any]]:
         record = replace(make_sweep(*stages, dataset="/data/taco"), runs=tmp_path / "runs")
-        monkeypatch.setattr(best_files, "read_sweep", lambda *_: record)
-        monkeypatch.setattr(best_files.sweeps, "get", lambda *_: record)
+        monkeypatch.setattr(best_files, "read_here", lambda *_: record)
         assert best_files.write_best(None, record.name)  # type: ignore[arg-type]
         assert written(record)
         folder = record.runs / record.name
@@ -156,8 +155,7 @@ def test_a_trainer_that_keeps_no_weights_leaves_settings_alone(
     slot = replace(slot, result={**(slot.result or {}), "checkpoint": None})
     record = make_sweep(make_search([slot]), dataset="", trainer="mine:train", train={"depth": 3})
     record = replace(record, runs=tmp_path)
-    monkeypatch.setattr(best_files, "read_sweep", lambda *_: record)
-    monkeypatch.setattr(best_files.sweeps, "get", lambda *_: record)
+    monkeypatch.setattr(best_files, "read_here", lambda *_: record)
     assert best_files.write_best(None, record.name)  # type: ignore[arg-type]
     folder = tmp_path / record.name
     assert not (folder / "best.pt").exists()
@@ -171,8 +169,7 @@ def test_nothing_is_written_where_nothing_was_learned(
 ) -> None:
     slots = [make_slot(place, point, score=0.0) for place, point in enumerate(grid()[:3])]
     record = replace(make_sweep(make_search(slots)), runs=tmp_path)
-    monkeypatch.setattr(best_files, "read_sweep", lambda *_: record)
-    monkeypatch.setattr(best_files.sweeps, "get", lambda *_: record)
+    monkeypatch.setattr(best_files, "read_here", lambda *_: record)
     assert best_files.write_best(None, record.name)  # type: ignore[arg-type]
     assert list(tmp_path.rglob("best.pt")) == list(tmp_path.rglob("best.yaml")) == []
     assert best_training(record.stages, "map50_95") is None
@@ -182,7 +179,6 @@ def test_weights_that_are_elsewhere_are_told_and_leave_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = replace(make_sweep(make_search([make_slot(0, grid()[0])])), runs=tmp_path)
-    monkeypatch.setattr(best_files, "read_sweep", lambda *_: record)
-    monkeypatch.setattr(best_files.sweeps, "get", lambda *_: record)
+    monkeypatch.setattr(best_files, "read_here", lambda *_: record)
     assert not best_files.write_best(None, record.name)  # type: ignore[arg-type]
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {".best.lock"}

@@ -12,7 +12,7 @@ from typing import Self
 from sweep.training.contract import Decision, FailureKind, TrialJob
 from sweep.training.process import child_main
 from sweep.training.process.forkserver import fork_context
-from sweep.training.process.messages import Completed, Failed, Message, Stopped
+from sweep.training.process.messages import Completed, Failed, Message, Stopped, Unable
 
 _END_WITHIN_S = 10.0
 """A process that closed its pipe has ended, or is ended, by then."""
@@ -24,7 +24,8 @@ class ChildProcess:
     """One training in its own process.
 
     `receive` hands out its messages; every `EpochDone` wants an `answer`. After a final message
-    (`Completed`, `Stopped`, `Failed`) the process is gone or about to go. Use it from one thread.
+    (`Completed`, `Stopped`, `Failed`, `Unable`) the process is gone or about to go. Use it from one
+    thread.
     """
 
     def __init__(self, job: TrialJob, process: ForkServerProcess, connection: Connection) -> None:
@@ -73,7 +74,7 @@ class ChildProcess:
         if message is None:
             message = self._obituary()
         self.last_sign_of_life = time.monotonic()
-        if isinstance(message, Completed | Stopped | Failed):
+        if isinstance(message, Completed | Stopped | Failed | Unable):
             self._end(grace_s=_END_WITHIN_S)
         return message
 

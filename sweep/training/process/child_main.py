@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sweep.errors import InputError
+from sweep.files.yaml import one_line
 from sweep.paths import LOG
 from sweep.training import registry
 from sweep.training.contract import (
@@ -26,7 +27,15 @@ from sweep.training.contract import (
     TrialResult,
 )
 from sweep.training.process import heartbeat
-from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Message, Stopped
+from sweep.training.process.messages import (
+    Alive,
+    Completed,
+    EpochDone,
+    Failed,
+    Message,
+    Stopped,
+    Unable,
+)
 
 ALIVE_EVERY_S = 5.0
 """The process gives a sign of life at least this often while its training moves on."""
@@ -105,7 +114,12 @@ def _train(job: TrialJob, link: "_Link") -> Message:
         return decided
 
     try:
-        result = registry.resolve(job.trainer)(job, on_epoch)
+        trainer = registry.resolve(job.trainer)
+    except InputError as error:
+        traceback.print_exception(error)
+        return Unable(one_line(str(error)))
+    try:
+        result = trainer(job, on_epoch)
     except TrainingStopped as stopped:
         return Stopped(stopped.decision)
     if decided is not Decision.CONTINUE:

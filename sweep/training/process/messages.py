@@ -40,4 +40,12 @@ class Failed:
     """One line for the user; `train.log` in the run folder has the whole story."""
 
 
-Message = Alive | EpochDone | Completed | Stopped | Failed
+@dataclass(frozen=True)
+class Unable:
+    """The training could not begin: its trainer is not here. Final: nothing follows."""
+
+    message: str
+    """One line for the user."""
+
+
+Message = Alive | EpochDone | Completed | Stopped | Failed | Unable

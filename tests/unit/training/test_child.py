@@ -16,7 +16,15 @@ import pytest
 from sweep.paths import LOG
 from sweep.training.contract import Decision, EpochReport, FailureKind, TrialJob
 from sweep.training.process.child import ChildProcess
-from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Message, Stopped
+from sweep.training.process.messages import (
+    Alive,
+    Completed,
+    EpochDone,
+    Failed,
+    Message,
+    Stopped,
+    Unable,
+)
 from tests.trainings import next_word
 
 MakeJob = Callable[..., TrialJob]
@@ -185,9 +193,9 @@ def test_a_broken_trainer_is_a_failure(
     assert text in final.message
 
 
-def test_a_trainer_that_is_not_there_is_a_failure(start: Start, job: MakeJob) -> None:
+def test_a_trainer_that_is_not_there_is_no_failure_of_the_trial(start: Start, job: MakeJob) -> None:
     (final,) = follow(start(job("no_such_module:train")))
-    assert isinstance(final, Failed)
+    assert isinstance(final, Unable)
     assert "No module named 'no_such_module'" in final.message
 
 

@@ -1,0 +1,84 @@
+"""What keeps a sweep going between its trainings; any worker finishes what another left."""
+
+from storage import failpoints
+from storage.database import Database
+from storage.queue.settling import Settled
+from storage.queue.slots import Slot
+from storage.queue.stages import all_closed, finish_stages, open_stage, open_stages, trial_numbers
+from storage.snapshot.reader import read_epochs, read_sweep
+from storage.states import StageState
+from sweep.stages.notes import how_it_ended, study_note
+from sweep.stages.plan import kind_of
+from sweep.worker.best_files import write_best
+from sweep.worker.notes import note_of_settled
+from sweep.worker.readiness import Readiness
+from sweep.worker.run_folders import run_folders
+
+
+class Upkeep:
+    """The steps after a training; each may be repeated, by this worker or by another.
+
+    Args:
+        database: Where the sweeps are.
+        readiness: Reads them.
+    """
+
+    def __init__(self, database: Database, readiness: Readiness) -> None:
+        self._database = database
+        self._readiness = readiness
+
+    def close_all(self, name: str) -> None:
+        """Close the settled slots of a sweep whose workers died before they could."""
+        for settled in self._database.queue.unprojected(names=[name]):
+            self.close(settled)
+
+    def close(self, settled: Settled) -> None:
+        """Tell Optuna how a slot ended, and remove what nobody goes on from any more."""
+        slot = settled.slot
+        submission, spec = self._readiness.read(slot.sweep)
+        stored = read_epochs(self._database.engine, slot.id)
+        self._database.studies.project(
+            settled,
+            objective=spec.objective,
+            values={found.epoch: float(getattr(found, spec.objective)) for found in stored},
+        )
+        if slot.trial_id is not None and slot.trial_number is not None:
+            note = note_of_settled(submission, settled)
+            self._database.studies.note_trial(slot.study, slot.trial_id, slot.trial_number, note)
+        failpoints.reached(failpoints.TOLD)
+        self._database.queue.close(settled)
+        failpoints.reached(failpoints.CLOSED)
+        run_folders(submission.runs, slot, slot.trial_number).remove_checkpoints()
+
+    def advance(self, name: str) -> None:
+        """Finish the stages of a sweep that are done and open those whose turn has come."""
+        engine = self._database.engine
+        for stage_id, study in open_stages(engine, name):
+            if all_closed(engine, stage_id):
+                self._bury_strays(stage_id, study)
+                self._hand_over(name, stage_id)
+        while (waiting := finish_stages(engine, name)) is not None:
+            _, spec = self._readiness.read(name)
+            found = read_sweep(engine, name).stages
+            before = [stage for stage in found if stage.state is StageState.DONE]
+            open_stage(engine, waiting.id, kind_of(waiting.name).slots(spec, before))
+
+    def _hand_over(self, name: str, stage_id: int) -> None:
+        """Tell what a stage came to; before the sweep is done, for nobody looks after it then."""
+        write_best(self._database.engine, name)
+        submission, spec = self._readiness.read(name)
+        stages = read_sweep(self._database.engine, name).stages
+        over = next(stage for stage in stages if stage.id == stage_id)
+        state = how_it_ended(spec, over)
+        kind = kind_of(over.name)
+        note = study_note(spec, submission.runs, over.name, kind, state=state)
+        self._database.studies.note(over.study, note)
+
+    def bury_strays(self, slot: Slot) -> None:
+        """End the trials that a late worker made for slots which others had taken over."""
+        self._bury_strays(slot.stage_id, slot.study)
+
+    def _bury_strays(self, stage_id: int, study: str) -> None:
+        if all_closed(self._database.engine, stage_id):
+            numbers = trial_numbers(self._database.engine, stage_id)
+            self._database.studies.bury_strays(study, numbers)
