@@ -33,5 +33,9 @@ class StudyNotOurs(StorageError):
     """A study of a stage's name is another program's: nothing is written to it."""
 
 
+class TrialGone(StorageError):
+    """A study or trial was deleted from Optuna's tables: make it again from ours, then repeat."""
+
+
 class LeaseLost(StorageError):
     """Another worker holds the slot now: drop the work quietly; nothing of it may be written."""

@@ -1,7 +1,7 @@
 """Making the trial of a slot in its study."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -29,6 +29,7 @@ class TrialMaker:
         params: Mapping[str, Any],
         distributions: Mapping[str, BaseDistribution],
         attributes: Mapping[str, Any],
+        began: datetime | None = None,
     ) -> FrozenTrial:
         """Store a running trial; return it with its number and id.
 
@@ -37,9 +38,10 @@ class TrialMaker:
             params: Its settings.
             distributions: Of these settings.
             attributes: User attributes that it has from its first moment.
+            began: When; None for now.
         """
         try:
-            return self._make(study_id, params, distributions, attributes)
+            return self._make(study_id, params, distributions, attributes, began=began)
         except ValueError:
             if study_id in self._kept:
                 raise
@@ -47,7 +49,7 @@ class TrialMaker:
             self._kept[study_id] = {
                 name: kept for trial in trials for name, kept in trial.distributions.items()
             }
-            return self._make(study_id, params, distributions, attributes)
+            return self._make(study_id, params, distributions, attributes, began=began)
 
     def _make(
         self,
@@ -55,6 +57,8 @@ class TrialMaker:
         params: Mapping[str, Any],
         distributions: Mapping[str, BaseDistribution],
         attributes: Mapping[str, Any],
+        *,
+        began: datetime | None,
     ) -> FrozenTrial:
         legal = {**distributions, **self._kept.get(study_id, {})}
         template = create_trial(
@@ -63,5 +67,6 @@ class TrialMaker:
             distributions={name: legal[name] for name in params},
             user_attrs=dict(attributes),
         )
-        template.datetime_start = datetime.now()  # Optuna's are naive
+        # Optuna's times are naive.
+        template.datetime_start = (began or datetime.now(UTC)).astimezone().replace(tzinfo=None)
         return private.create_trial(self._storage, study_id, template)

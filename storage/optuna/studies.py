@@ -3,10 +3,12 @@
 Optuna is a projection of our committed rows: a late or repeated projection writes the same.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -15,6 +17,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from storage.errors import StudyNotOurs, TrialGone
 from storage.optuna import private
 from storage.optuna.making import TrialMaker
 from storage.optuna.notes import write_note
@@ -29,6 +32,8 @@ LABEL_ATTRIBUTE = "label"
 NOTED_TRIALS = 1_000
 """So many trials of a study get a note."""
 
+OWNER = "sweep"
+"""User attribute of a study: the sweep that it is a study of."""
 SUPERSEDES = "supersedes"
 """User attribute of a trial of a slot that was queued again: number of the one that failed, which
 Optuna keeps as it is."""
@@ -46,13 +51,22 @@ Suggest = Callable[[optuna.Trial], Mapping[str, Any]]
 """Asks a trial's sampler for every searched setting."""
 
 
-def _telling(method: Callable[P, Found]) -> Callable[P, Found]:
-    """Let a method raise `DatabaseGone` where the database does not answer."""
+def _telling(
+    method: "Callable[Concatenate[Studies, P], Found]",
+) -> "Callable[Concatenate[Studies, P], Found]":
+    """Let a method raise `DatabaseGone` where the database does not answer.
+
+    And `TrialGone` where what it wants to write to was deleted, which Optuna tells as a KeyError.
+    """
 
     @wraps(method)
-    def telling(*args: P.args, **kwargs: P.kwargs) -> Found:
-        with telling_outages():
-            return method(*args, **kwargs)
+    def telling(studies: "Studies", /, *args: P.args, **kwargs: P.kwargs) -> Found:
+        try:
+            with telling_outages():
+                return method(studies, *args, **kwargs)
+        except KeyError as error:
+            studies.forget()
+            raise TrialGone(f"Optuna has it no more: {error}") from error
 
     return telling
 
@@ -77,6 +91,9 @@ class Studies:
             metric: Its objective's name.
             attributes: User attributes that it gets unless it has them.
             note: What optuna-dashboard shows of it from the beginning.
+
+        Raises:
+            StudyNotOurs: If there is one that minimises, or has trials and not our attributes.
         """
         if name in self._studies:
             return
@@ -88,6 +105,7 @@ class Studies:
         except DuplicatedStudyError:
             study = optuna.load_study(storage=self._storage, study_name=name)
             made = False
+            _refuse_foreign(study, owner=attributes.get(OWNER))
         if study.metric_names != [metric]:
             study.set_metric_names([metric])
         for key in attributes.keys() - study.user_attrs.keys():
@@ -112,6 +130,59 @@ class Studies:
         if number < NOTED_TRIALS:
             with suppress(KeyError):  # deleted meanwhile
                 write_note(self._storage, self._id(name), trial_id, text)
+
+    @_telling
+    def exists(self, name: str) -> bool:
+        """Whether there is a study of this name, whoever made it."""
+        return name in {study.study_name for study in self._storage.get_all_studies()}
+
+    @_telling
+    def count(self, name: str) -> int:
+        """Count a study's trials; 0 where there is no such study."""
+        try:
+            return self._storage.get_n_trials(self._id(name))
+        except KeyError:
+            self.forget()
+            return 0
+
+    @_telling
+    def trials(self, name: str) -> dict[int, tuple[int, Any]]:
+        """Return for each trial of a study, by its id: its number, and the slot it is made for."""
+        found = self._storage.get_all_trials(self._id(name), deepcopy=False)
+        return {
+            private.id_of(trial): (trial.number, trial.user_attrs.get(SLOT_ATTRIBUTE))
+            for trial in found
+        }
+
+    @_telling
+    def make_trial(
+        self,
+        name: str,
+        *,
+        slot: int,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        began: datetime | None = None,
+        label: str | None = None,
+        supersedes: int | None = None,
+    ) -> tuple[int, int]:
+        """Make a running trial for a slot; return its id and number."""
+        others = {LABEL_ATTRIBUTE: label, SUPERSEDES: supersedes}
+        made = self._maker.make(
+            self._id(name),
+            params=params,
+            distributions=distributions,
+            attributes={SLOT_ATTRIBUTE: slot}
+            | {name: value for name, value in others.items() if value is not None},
+            began=began,
+        )
+        return private.id_of(made), made.number
+
+    def forget(self) -> None:
+        """Look studies up by their names again: one of them was deleted."""
+        self._studies.clear()
+        self._ids.clear()
+        self._maker = TrialMaker(self._storage)
 
     @_telling
     def start_trial(
@@ -147,17 +218,14 @@ class Studies:
         study = self._study(name)
         trial_id = self._find(name, slot) if known is None and begun_before else known
         if trial_id is None:
-            attributes: dict[str, Any] = {SLOT_ATTRIBUTE: slot}
-            attributes |= {LABEL_ATTRIBUTE: label} if label else {}
-            if begun_before and (failed := self._last_failed(name, slot)) is not None:
-                attributes[SUPERSEDES] = failed
-            made = self._maker.make(
-                self._id(name),
+            trial_id, number = self.make_trial(
+                name,
+                slot=slot,
                 params=params or {},
                 distributions=distributions,
-                attributes=attributes,
+                label=label,
+                supersedes=self._last_failed(name, slot) if begun_before else None,
             )
-            trial_id, number = private.id_of(made), made.number
         else:
             number = self._storage.get_trial_number_from_id(trial_id)
         if params is None:
@@ -192,17 +260,24 @@ class Studies:
         if slot.trial_id is None or slot.trial_number is None:
             return  # settled before a trial was made: nothing that Optuna knows of
         trial = self._storage.get_trial(slot.trial_id)
+        if trial.user_attrs.get(SLOT_ATTRIBUTE) != slot.id:  # its id was given to another
+            raise KeyError(slot.trial_id)
         if trial.state.is_finished():
             return
         for epoch in values.keys() - trial.intermediate_values.keys():
             self.report(slot.trial_id, epoch=epoch, value=values[epoch])
         value = None if settled.result is None else settled.result[objective]
+        if settled.state is SlotState.PRUNED:  # as Optuna's own `tell` values it
+            known = {**trial.intermediate_values, **values}
+            last = known[max(known)] if known else None
+            value = last if last is not None and math.isfinite(last) else None
         # Two workers may find the same slot untold; the slower one meets a finished trial.
         with suppress(UpdateFinishedTrialError):
             for key, attribute in _attributes(settled).items():
                 self._storage.set_trial_user_attr(slot.trial_id, key, attribute)
-            self._study(slot.study).tell(
-                slot.trial_number, value, state=_FINAL[settled.state], skip_if_finished=True
+            # Not `Study.tell`, whose cache may hold a study of this id that was deleted.
+            self._storage.set_trial_state_values(
+                slot.trial_id, _FINAL[settled.state], None if value is None else [value]
             )
 
     @_telling
@@ -213,15 +288,17 @@ class Studies:
             name: The study.
             numbers: The trial number of each slot, by slot id.
         """
-        study = self._study(name)
         for trial in self._running(name):
             slot = trial.user_attrs.get(SLOT_ATTRIBUTE)
             if isinstance(slot, int) and slot in numbers:  # others are a notebook's own
-                with suppress(UpdateFinishedTrialError):  # another worker was faster
-                    self._storage.set_trial_user_attr(
-                        private.id_of(trial), "superseded_by", numbers[slot]
-                    )
-                    study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                self.supersede(private.id_of(trial), by=numbers[slot])
+
+    @_telling
+    def supersede(self, trial_id: int, *, by: int) -> None:
+        """Fail a running trial in whose place its slot has another, of this number."""
+        with suppress(UpdateFinishedTrialError):  # another worker was faster
+            self._storage.set_trial_user_attr(trial_id, "superseded_by", by)
+            self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
 
     def _running(self, name: str) -> list[FrozenTrial]:
         return self._storage.get_all_trials(
@@ -248,6 +325,19 @@ class Studies:
     def _find(self, name: str, slot: int) -> int | None:
         found = (t for t in self._running(name) if t.user_attrs.get(SLOT_ATTRIBUTE) == slot)
         return next((private.id_of(trial) for trial in found), None)
+
+
+def _refuse_foreign(study: optuna.Study, *, owner: Any) -> None:
+    if study.directions != [optuna.study.StudyDirection.MAXIMIZE]:
+        why = "it does not maximize one value"
+    elif study.user_attrs.get(OWNER) != owner and study.get_trials(deepcopy=False):
+        why = "its trials are another program's"
+    else:
+        return
+    raise StudyNotOurs(
+        f"the study {study.study_name!r} in this database is not the sweep's ({why}); "
+        "rename it, or give the sweep another `name`"
+    )
 
 
 def _attributes(settled: Settled) -> dict[str, Any]:

@@ -115,6 +115,18 @@ def unfinished_stages(engine: Engine, sweep: str) -> list[str]:
         return list(rows.scalars())
 
 
+def begun_stages(engine: Engine, sweep: str) -> list[tuple[int, str, str]]:
+    """List a sweep's stages with slots for which a trial was made: id, name and study."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(stages.c.id, stages.c.name, stages.c.study)
+            .join(sweeps, sweeps.c.id == stages.c.sweep_id)
+            .where(sweeps.c.name == sweep, any_slot(slots.c.trial_number.is_not(None)).is_not(None))
+            .order_by(stages.c.position)
+        ).all()
+    return [(row.id, row.name, row.study) for row in rows]
+
+
 def open_stages(engine: Engine, sweep: str) -> list[tuple[int, str]]:
     """List a sweep's open stages: id and study."""
     with reading(engine) as connection:

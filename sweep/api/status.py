@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from storage.errors import DatabaseGone, SweepNotFound
 from storage.snapshot.reader import read_summary, read_sweep
 from storage.snapshot.records import SlotRecord, StageRecord, SweepRecord, SweepSummary
 from storage.states import SlotState, StageState
@@ -19,6 +20,7 @@ from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
 from sweep.stages.ranking import best_slot, score
 from sweep.training.contract import Objective
+from sweep.worker.faults import told
 
 _NOT_COMPLETE = (SlotState.FAILED, SlotState.CANCELLED, SlotState.PRUNED)
 _LIVE_S = 120.0
@@ -52,7 +54,16 @@ def status(name: str, *, storage: str | None = None, trials: bool = False) -> di
 
 
 def status_of(engine: Engine, name: str, *, trials: bool = False) -> dict[str, Any]:
-    """Return how far a sweep is, as plain JSON values."""
+    """Return how far a sweep is, as plain JSON values; why not, where it cannot be read."""
+    try:
+        return _status(engine, name, trials=trials)
+    except (DatabaseGone, SweepNotFound):
+        raise
+    except Exception as error:
+        return {"name": name, "state": "unreadable", "error": told(error)}
+
+
+def _status(engine: Engine, name: str, *, trials: bool) -> dict[str, Any]:
     record, counted = read_sweep(engine, name), read_summary(engine, name)
     objective: Objective = record.spec["objective"]
     best = best_model(record)

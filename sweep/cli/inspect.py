@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from storage.errors import DatabaseGone
+from storage.errors import DatabaseGone, SweepNotFound
 from storage.states import SweepState
 from sweep import paths
 from sweep.api.database import look, open_database
@@ -32,9 +32,12 @@ def status(
     """Show what is running, done and failed, and why; without a name, of every sweep."""
     from storage.queue import sweeps
     from storage.snapshot.reader import read_summary, read_sweep
+    from storage.snapshot.records import SweepSummary
     from sweep.api.best import best_lines
     from sweep.api.status import status_of
     from sweep.cli import tables
+    from sweep.worker.faults import told
+    from sweep.worker.places import read_here
 
     if trials and name is None:
         raise InputError("--trials: name a sweep, as in `sweep status NAME --trials`")
@@ -45,16 +48,26 @@ def status(
         print_json(found if name is None else found[0])
         return
     console = new_console()
-    if name is None and names:
-        console.print(tables.sweeps_table([read_summary(engine, one) for one in names]))
-    elif name is None:
+    if not names:
         console.print("no sweep here yet; `sweep submit FILE` queues one, `sweep run FILE` runs it")
-    elif trials:
-        console.print(tables.trials_table(read_sweep(engine, name)))
-    else:
-        console.print(tables.as_table(read_summary(engine, name)))
-        for line in best_lines(read_sweep(engine, name)):
-            console.print(line, soft_wrap=True)
+        return
+    rows: list[SweepSummary] = []
+    lines: list[str] = []
+    for one in names:
+        try:
+            if trials:
+                console.print(tables.trials_table(read_sweep(engine, one)))
+                continue
+            rows.append(read_summary(engine, one))
+            lines += best_lines(read_here(engine, one)) if name else []
+        except (DatabaseGone, SweepNotFound):
+            raise
+        except Exception as error:  # one sweep that cannot be read hides no other
+            lines.append(f"{one}: {told(error)}")
+    if rows:
+        console.print(tables.as_table(rows[0]) if name else tables.sweeps_table(rows))
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 @app.command()

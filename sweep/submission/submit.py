@@ -1,6 +1,6 @@
 """From a sweep file to a queued sweep."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from storage.database import Database
 from storage.errors import SweepNotFound
 from storage.queue import sweeps
+from storage.queue.stages import NewStage
 from storage.states import SweepState
 from storage.urls import is_missing
 from sweep import paths
@@ -19,6 +20,7 @@ from sweep.stages.plan import ensure_study, planned_stages
 from sweep.submission.checks import SplitCounts, check_counts, check_files, enlarging, model_path
 from sweep.submission.disk import DiskNeed, check_disk, disk_need
 from sweep.training import registry
+from sweep.worker.restore import restore
 
 if TYPE_CHECKING:  # a sweep that is done needs neither images nor weights
     from sweep.data.dataset_file import DatasetSpec
@@ -145,6 +147,7 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
     earlier = None if database is None else _earlier(database, spec.name)
     if database is not None and earlier is not None:
         _refuse_changes(file, spec, earlier)
+        restore(database, earlier, spec)
         if earlier.state in (SweepState.DONE, SweepState.CANCELLED):
             return Submitted(database=database, new=False, done=True)
     need = check(spec, file).need if earlier is None else None
@@ -162,6 +165,7 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
     if earlier is not None:
         return Submitted(database=database, new=False, done=False)
     stages = planned_stages(spec)
+    _refuse_foreign_studies(database, file, spec, stages)
     new = sweeps.create(
         database.engine,
         sweeps.Submission(
@@ -190,6 +194,18 @@ def _earlier(database: Database, name: str) -> sweeps.Sweep | None:
         return sweeps.get(database.engine, name)
     except SweepNotFound:
         return None
+
+
+def _refuse_foreign_studies(
+    database: Database, file: Path, spec: SweepSpec, stages: Sequence[NewStage]
+) -> None:
+    """Refuse a name under which the database has studies but no sweep."""
+    taken = [stage.study for stage in stages if database.studies.exists(stage.study)]
+    if taken and _earlier(database, spec.name) is None:  # no other process has submitted it
+        raise InputError(
+            f"{file}: name: the database holds a study '{taken[0]}' that no sweep made; "
+            "give the sweep another `name`, or rename the study"
+        )
 
 
 def _refuse_changes(file: Path, spec: SweepSpec, earlier: sweeps.Submission) -> None:

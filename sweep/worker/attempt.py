@@ -3,16 +3,18 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from storage import failpoints
 from storage.database import Database
-from storage.errors import DatabaseGone
+from storage.errors import DatabaseGone, TrialGone
 from storage.queue.leases import Lease
 from storage.queue.settling import Settled
 from storage.queue.stages import settings_of
 from storage.queue.sweeps import Submission
+from storage.queue.trials import begun
 from storage.snapshot.reader import read_epochs
 from storage.states import SweepState
 from sweep.search.samplers import sampler_for, suggest
@@ -37,11 +39,13 @@ from sweep.worker.notes import note_of_begun
 from sweep.worker.outcome import NOT_HERE, Outcome
 from sweep.worker.places import NotHere
 from sweep.worker.readiness import Readiness
+from sweep.worker.restore import restore
 from sweep.worker.retry import Retry
 from sweep.worker.run_folders import attempt_folders
 from sweep.worker.shutdown import Shutdown
 
 _POLL_S = 0.5
+Found = TypeVar("Found")
 
 
 class _TrialLog(logging.LoggerAdapter[logging.Logger]):
@@ -121,10 +125,10 @@ class Attempt:
             return self._outcome.fail(
                 Failed(FailureKind.LOST, f"{self._lease.lost} workers vanished while at it")
             )
-        number, params = self._retry(self._start_trial)
+        number, params = self._retry(self._begun)
         self._log.trial = f"{self._slot.study} trial {number}"
-        self._retry(self._epoch_log.recall)
-        if self._retry(self._epoch_log.pruned_before):
+        self._retry(lambda: self._restored(self._epoch_log.recall))
+        if self._retry(lambda: self._restored(self._epoch_log.pruned_before)):
             return self._outcome.prune()
         self._log.info("%s", settings_line(params))
         child = ChildProcess.start(self._job(params))
@@ -132,8 +136,35 @@ class Attempt:
             message = self._follow(child)
         finally:
             child.kill()
-        self._retry(self._epoch_log.recall)
+        self._retry(lambda: self._restored(self._epoch_log.recall))
         return self._conclude(message)
+
+    def _begun(self) -> tuple[int, Mapping[str, Any]]:
+        try:
+            return self._start_trial()
+        except TrialGone:
+            self._restore()
+            return self._start_trial()
+
+    def _restored(self, call: Callable[[], Found]) -> Found:
+        """Return what `call` returns; where Optuna lost the trial, it is made again before."""
+        try:
+            return call()
+        except TrialGone:
+            trial_id = self._restore()
+            if trial_id is not None:
+                self._epoch_log.trial_id = trial_id
+            return call()
+
+    def _restore(self) -> int | None:
+        """Make again what Optuna lost of the sweep; return the slot's trial."""
+        restore(self._database, self._submission, self._spec)
+        for slot in begun(self._database.engine, self._slot.stage_id):
+            if slot.id == self._slot.id:
+                self._slot = replace(
+                    self._slot, trial_id=slot.trial_id, trial_number=slot.trial_number
+                )
+        return self._slot.trial_id
 
     def _start_trial(self) -> tuple[int, Mapping[str, Any]]:
         slot, spec = self._slot, self._spec
@@ -223,13 +254,13 @@ class Attempt:
         self._next_renewal = time.monotonic() + self._queue.renewal_s
         try:
             self._queue.renew(self._lease)
-            self._epoch_log.flush()
+            self._restored(self._epoch_log.flush)
         except DatabaseGone as gone:
             self._retry.note(gone)
 
     def _decide(self, report: EpochReport) -> Decision:
         """Commit an epoch, then decide on it; what an earlier attempt decided holds."""
-        decision = self._epoch_log.enter(report)
+        decision = self._restored(lambda: self._epoch_log.enter(report))
         self._next_renewal = time.monotonic() + self._queue.renewal_s
         self._log.info(
             "epoch %d/%d  mAP50 %.3f  mAP50-95 %.3f%s",

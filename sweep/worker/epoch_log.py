@@ -47,7 +47,8 @@ class EpochLog:
         self._queue = database.queue
         self._spec = spec
         self._lease = lease
-        self._trial_id = trial_id
+        self.trial_id = trial_id
+        """The slot's Optuna trial."""
         self._decided: dict[int, Decision] = {
             found.epoch: Decision(found.decision) for found in stored if found.decision is not None
         }
@@ -142,7 +143,7 @@ class EpochLog:
 
     def _decide(self, on: EpochReport | EpochRecord) -> None:
         value = float(getattr(on, self._spec.objective))
-        self._database.studies.report(self._trial_id, epoch=on.epoch, value=value)
+        self._database.studies.report(self.trial_id, epoch=on.epoch, value=value)
         # What a training was told during an outage stands.
         decision = self._decided.get(on.epoch) or self._ask_pruner(on.epoch)
         self._queue.record_decision(self._lease, epoch=on.epoch, decision=decision)
@@ -154,5 +155,5 @@ class EpochLog:
         if name == "none" or epoch >= slot.stage_epochs:
             return Decision.CONTINUE
         pruner = PRUNERS[name](slot.stage_epochs)
-        prune = self._database.studies.should_prune(slot.study, self._trial_id, pruner)
+        prune = self._database.studies.should_prune(slot.study, self.trial_id, pruner)
         return Decision.PRUNE if prune else Decision.CONTINUE

@@ -9,21 +9,19 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
-
 from storage.database import Database
-from storage.errors import DatabaseGone, StudyNotOurs
+from storage.errors import DatabaseGone
 from storage.queue import sweeps
 from storage.queue.stages import unfinished_stages
 from storage.queue.sweeps import Submission
 from sweep.errors import InputError, SweepError
-from sweep.files.yaml import one_line
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
 from sweep.training.contract import Device
 from sweep.training.devices import visible_gpus
 from sweep.worker import places
 from sweep.worker.disk import looks_full, unwritable
+from sweep.worker.faults import told
 from sweep.worker.places import NotHere
 
 FRESH_S = 5.0
@@ -125,7 +123,7 @@ class Readiness:
 
     def set_aside(self, name: str, why: Exception) -> None:
         """Leave a sweep for a while, longer each time; the reason is told once."""
-        lack = why if isinstance(why, SweepError) else InputError(_told(why))
+        lack = why if isinstance(why, SweepError) else InputError(told(why))
         standing = self._standing.setdefault(name, _Standing())
         if str(standing.lack) != str(lack):
             log.warning("%s is left alone here: %s", name, lack)
@@ -164,14 +162,3 @@ class Readiness:
         """Return a sweep with its files as they were found from here, else as they are stored."""
         found = self._standing.setdefault(name, _Standing()).submission
         return found or self.read(name)[0]
-
-
-def _told(error: Exception) -> str:
-    """Say in one line what is wrong with a sweep."""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"its sweep file as stored is not one of this version ({where}: {first['msg']})"
-    if isinstance(error, StudyNotOurs):
-        return str(error)
-    return one_line(f"what is stored of it cannot be read ({type(error).__name__}: {error})")

@@ -2,6 +2,7 @@
 
 from storage import failpoints
 from storage.database import Database
+from storage.errors import TrialGone
 from storage.queue.settling import Settled
 from storage.queue.slots import Slot
 from storage.queue.stages import all_closed, finish_stages, open_stage, open_stages, trial_numbers
@@ -12,6 +13,7 @@ from sweep.stages.plan import kind_of
 from sweep.worker.best_files import write_best
 from sweep.worker.notes import note_of_settled
 from sweep.worker.readiness import Readiness
+from sweep.worker.restore import restore
 from sweep.worker.run_folders import run_folders
 
 
@@ -27,13 +29,31 @@ class Upkeep:
         self._database = database
         self._readiness = readiness
 
+    def restore(self, name: str) -> None:
+        """Make again what Optuna lacks of a sweep, because it was deleted there."""
+        restore(self._database, *self._readiness.read(name))
+
     def close_all(self, name: str) -> None:
         """Close the settled slots of a sweep whose workers died before they could."""
-        for settled in self._database.queue.unprojected(names=[name]):
-            self.close(settled)
+        try:
+            self._close_all(name)
+        except TrialGone:
+            self.restore(name)
+            self._close_all(name)
 
     def close(self, settled: Settled) -> None:
         """Tell Optuna how a slot ended, and remove what nobody goes on from any more."""
+        try:
+            self._close(settled)
+        except TrialGone:
+            self.restore(settled.slot.sweep)
+            self._close_all(settled.slot.sweep)
+
+    def _close_all(self, name: str) -> None:
+        for settled in self._database.queue.unprojected(names=[name]):
+            self._close(settled)
+
+    def _close(self, settled: Settled) -> None:
         slot = settled.slot
         submission, spec = self._readiness.read(slot.sweep)
         stored = read_epochs(self._database.engine, slot.id)

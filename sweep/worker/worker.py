@@ -102,6 +102,8 @@ class Worker:
         """Serve; return what keeps this worker from what is left."""
         for name in self._retry(lambda: self._readiness.usable(self._to_serve()))[:1]:
             warm_up(self._readiness.read(name)[1].trainer)
+        for name in self._retry(self._to_serve):
+            self._for(name, self._upkeep.restore)
         self._mend()
         while not self._shutdown.requested:
             lease = self._retry(self._claim)

@@ -21,6 +21,7 @@ from storage.snapshot.records import SlotRecord
 from storage.states import SlotState, SweepState
 from storage.tables import attempts, stages, sweeps
 from sweep import paths
+from sweep.cli import inspect
 from sweep.errors import SweepError
 from sweep.submission.submit import load, submit
 from sweep.training.contract import Device
@@ -209,8 +210,10 @@ WRONG: list[tuple[Wrong, str]] = [
 @pytest.mark.parametrize(("wrong", "expected"), WRONG, ids=[wrong.__name__ for wrong, _ in WRONG])
 def test_a_sweep_that_cannot_be_served_is_left_whole_told_once_and_stops_no_other(
     project: Project,
+    *,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
     wrong: Wrong,
     expected: str,
 ) -> None:
@@ -230,6 +233,15 @@ def test_a_sweep_that_cannot_be_served_is_left_whole_told_once_and_stops_no_othe
     assert project.attempts() == 2
     told = [line for line in caplog.messages if line.startswith("lacks is left alone here: ")]
     assert len(told) == 2, "once by each worker"
+
+    inspect.status(None, project.database.url)
+    assert "other: done" in capsys.readouterr().out, "what is wrong with one hides no other"
+    inspect.status(None, project.database.url, as_json=True)
+    shown = {found["name"]: found for found in json.loads(capsys.readouterr().out)}
+    assert shown["other"]["state"] == "done"
+    assert shown["lacks"]["state"] in ("active", "unreadable")
+    if shown["lacks"]["state"] == "unreadable":
+        assert expected in shown["lacks"]["error"]
 
 
 def test_a_worker_that_is_not_to_leave_waits_and_goes_on_when_all_is_there(
@@ -342,7 +354,7 @@ def test_a_project_that_was_moved_goes_on(
     there.worker().run()
     assert there.states("one") == COMPLETE
     assert not project.folder.exists(), "nothing is written where it was"
-    assert len(list((moved / "runs" / "one").glob("*/1/train.log"))) == 2
+    assert len(list((moved / "runs" / "one").glob("search/*/attempt-1/train.log"))) == 2
     record = read_here(there.database.engine, "one")
     assert record.dataset == moved / "prepared" / "renamed"
     assert record.runs == moved / paths.RUNS

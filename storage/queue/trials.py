@@ -1,0 +1,58 @@
+"""Which Optuna trial belongs to which slot."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, select, update
+
+from storage.engine import reading, writing
+from storage.states import SlotState
+from storage.tables import record_of, slots
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A slot for which a trial was made."""
+
+    id: int
+    trial_id: int
+    trial_number: int
+    label: str | None
+    params: Mapping[str, Any] | None
+    state: SlotState
+    started_at: datetime | None
+
+
+def begun(engine: Engine, stage_id: int) -> list[Begun]:
+    """List a stage's slots that have a trial, in the order of the trials."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(slots)
+            .where(slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None))
+            .order_by(slots.c.trial_number)
+        )
+        return [record_of(Begun, row) for row in rows]
+
+
+def replace_trial(engine: Engine, slot: Begun, *, trial_id: int, number: int) -> bool:
+    """Give a slot another trial; False if it has another already.
+
+    Optuna is to be told again how a settled one ended, by whoever comes first.
+    """
+    values: dict[str, Any] = {"trial_id": trial_id, "trial_number": number}
+    if slot.state.final:
+        values |= {"unprojected": True, "owner": None, "owner_host": None, "lease_until": None}
+    with writing(engine) as connection:
+        replaced = connection.execute(
+            update(slots)
+            .where(
+                slots.c.id == slot.id,
+                slots.c.trial_id == slot.trial_id,
+                slots.c.trial_number == slot.trial_number,
+                slots.c.state == slot.state,
+            )
+            .values(**values)
+        )
+    return replaced.rowcount > 0
