@@ -18,14 +18,15 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from storage.engine import is_sqlite
 from storage.queue.sweeps import Submission
 from storage.snapshot.reader import read_sweep
 from storage.snapshot.records import SlotRecord, StageRecord, SweepRecord
+from storage.urls import is_sqlite
 from sweep import paths
 from sweep.errors import SweepError
 from sweep.training.registry import BUILT_IN
-from sweep.training.ultralytics.pretrained import ASSETS, resolve_weights
+from sweep.training.ultralytics.model_names import ASSETS
+from sweep.training.ultralytics.pretrained import resolve_weights
 
 _NEEDED = {"ultralytics": ("torch", "ultralytics")}
 """Modules that a built-in trainer is made of."""
