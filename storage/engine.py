@@ -77,9 +77,9 @@ def looking_engine(url: str) -> Engine:
     Raises:
         DatabaseRefused: If the URL names no database that can serve, or there is none.
     """
+    parsed = urls.parse(url)
     if not urls.is_sqlite(url):
         return connectable_engine(url)
-    parsed = urls.parse(url)
     file = Path(str(parsed.database))
     if not file.exists():
         raise DatabaseRefused(

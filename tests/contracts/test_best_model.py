@@ -15,7 +15,7 @@ from sweep.api.status import status_of
 from sweep.cli.app import app
 from sweep.submission.submit import load, submit
 from sweep.training.contract import Device
-from sweep.worker import worker as of_workers
+from sweep.worker import upkeep as of_upkeep
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 
@@ -51,7 +51,7 @@ def epochs() -> int:
 def test_a_worker_that_dies_before_it_hands_over_is_replaced(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_best, calls = of_workers.write_best, list[int]()
+    write_best, calls = of_upkeep.write_best, list[int]()
 
     def dies_first(*arguments: object) -> bool:
         calls.append(1)
@@ -59,7 +59,7 @@ def test_a_worker_that_dies_before_it_hands_over_is_replaced(
             raise KilledError
         return write_best(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(of_workers, "write_best", dies_first)
+    monkeypatch.setattr(of_upkeep, "write_best", dies_first)
     with pytest.raises(KilledError):
         work(database)
     assert not Path("runs/one/best.yaml").exists()
