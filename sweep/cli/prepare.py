@@ -10,6 +10,9 @@ from sweep import paths
 from sweep.cli.console import new_console, print_json, task_display
 from sweep.cli.options import LARGEST, AsJson, PreparedFolder, Storage, SweepFile
 
+MAX_WARNINGS = 5
+"""Of a prepared dataset that are printed; its report has all."""
+
 app = typer.Typer()
 
 
@@ -42,10 +45,13 @@ def prepare(
         return
     for split, images in dataset.images_per_split.items():
         console.print(f"{split}: {images} images, {dataset.boxes_per_split[split]} boxes")
-    counts = json.loads(dataset.report.read_text())["boxes_per_class"]
+    report = json.loads(dataset.report.read_text())
+    counts = report["boxes_per_class"]
     for name in dataset.classes:
         totals = ", ".join(f"{split} {counts[split][name]}" for split in counts)
         console.print(f"{name}: {totals} boxes", soft_wrap=True)
+    for warning in report["warnings"][:MAX_WARNINGS]:
+        console.print(f"warning: {warning}", soft_wrap=True)
     console.print(str(dataset.path), soft_wrap=True)
     console.print(f"{dataset.preview} shows it", soft_wrap=True)
 

@@ -36,7 +36,7 @@ class AnnotationFix:
     reason: Reason
     image: str
     """Name of its image in the source."""
-    annotation: int | None
+    annotation: int | str | None
     """Its id in a COCO file, its line in a YOLO label file; None if it has neither."""
     before: Corners
     after: Corners | None

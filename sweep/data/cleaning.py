@@ -48,7 +48,7 @@ class CleanDataset:
 def read_clean(spec: DatasetSpec) -> CleanDataset:
     """Read the source of a dataset file and clean it.
 
-    Images are opened only where the source does not state their size (YOLO trees).
+    Images are opened only where the source does not state their size, as in YOLO trees.
 
     Raises:
         InputError: If the source is wrong, or `classes` and `drop` do not fit it.
@@ -79,6 +79,7 @@ def _read(spec: DatasetSpec) -> Source:
                 url_key,
                 around=boxes == "segmentation",
                 group_key=spec.group_field,
+                leave_out_damaged=spec.damaged == "leave out",
             )
             return predefined_splits(spec, source)
         case YoloSource(yolo=data_yaml):

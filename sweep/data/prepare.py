@@ -16,6 +16,7 @@ from sweep.data.prepared import PreparedDataset
 from sweep.data.preview.page import preview
 from sweep.data.preview.report import report
 from sweep.data.reading.acquire import Progress, fetch_annotations, fetch_images
+from sweep.data.reading.file_names import nearest_file
 from sweep.data.splitting.assign import assign_splits, refuse_shared
 from sweep.data.splitting.similar import similar_groups
 from sweep.errors import InputError, SweepError
@@ -69,12 +70,16 @@ def prepare(spec: DatasetSpec, out: Path, progress: Progress | None = None) -> P
 
 def _refuse_missing(spec: DatasetSpec, clean: CleanDataset) -> None:
     images = clean.source.images
-    missing = [image.name for image in images if image.path and not image.path.exists()]
-    if not missing:
+    absent = [image for image in images if image.path and not image.path.exists()]
+    if not absent:
         return
+    missing = [image.name for image in absent]
     mend = "put them there"
     if isinstance(spec.source, CocoSource):
-        mend = f"put them into {spec.source.images}"
+        near = nearest_file(missing[0], spec.source.images)
+        mend = f"put them into {spec.source.images}{near}"
+    if any(image.path and image.path.is_symlink() for image in absent):
+        mend += "; some are links to what is not here: `dvc pull` or `git annex get` fetches it"
     raise InputError(
         f"{spec.file}: source: {len(missing)} of {len(images)} images are missing "
         f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}); {mend}"

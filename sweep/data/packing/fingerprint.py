@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import Any
 
 from sweep.data.cleaning import CleanDataset
 from sweep.data.dataset_file import DatasetSpec
@@ -27,7 +28,7 @@ def fingerprint(spec: DatasetSpec, clean: CleanDataset, digests: Sequence[str]) 
         clean: The dataset.
         digests: SHA-256 of each image's bytes.
     """
-    inputs = {
+    inputs: dict[str, Any] = {
         "version": VERSION,
         "size": spec.size,
         "resize": spec.resize,
@@ -42,4 +43,6 @@ def fingerprint(spec: DatasetSpec, clean: CleanDataset, digests: Sequence[str]) 
     }
     if (groups := image_groups(spec, clean.source)) is not None:
         inputs["groups"] = groups
+    if unused := clean.source.labels_without_image:  # so that a report that is there names them
+        inputs["labels_without_image"] = [label.name for label in unused]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

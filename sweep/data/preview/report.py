@@ -1,12 +1,14 @@
 """`report.json`: what was read, mended, left out and written, for programs to read."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from sweep.data.annotation_fixes import Reason
 from sweep.data.packing.fingerprint import VERSION
 from sweep.data.packing.folder import Plan
 from sweep.data.prepared import SPLITS, PreparedDataset, Split
+from sweep.data.reading.source import Source
 
 MAX_SHARE_OFF = 0.1
 """How far a split's share of the images may be off before the user is told."""
@@ -36,6 +38,12 @@ def report(plan: Plan, dataset: PreparedDataset) -> dict[str, Any]:
         "images_left_out": [
             {"image": left.image.name, "boxes": len(left.image.boxes), "why": left.why}
             for left in source.left_out
+        ],
+        "found_otherwise": [
+            {"written": found.written, "file": found.file} for found in source.found_otherwise
+        ],
+        "labels_without_image": [
+            {"labels": file.name, "boxes": file.boxes} for file in source.labels_without_image
         ],
         "images_turned": [image.source for image in plan.images if image.turned],
         "images_alike": similar_images(plan),
@@ -86,7 +94,7 @@ def similar_images(plan: Plan) -> list[list[str]]:
 
 def warnings(plan: Plan) -> list[str]:
     """Return what the user should know before training on the dataset."""
-    found = [*plan.clean.source.notes]
+    found = [*plan.clean.source.notes, *_left_aside(plan.clean.source)]
     for split, counts in boxes_per_class(plan).items():
         missing = [name for name, count in counts.items() if not count]
         if missing and split in plan.splits:
@@ -113,6 +121,27 @@ def _shares_off(plan: Plan) -> list[str]:
         for wanted, had in [(getattr(split_spec, split), plan.splits.count(split))]
         if abs(had / total - wanted) > MAX_SHARE_OFF
     ]
+
+
+def _left_aside(source: Source) -> Iterator[str]:
+    """Yield what became of files that are not quite what the source says, one line a kind."""
+    if otherwise := source.found_otherwise:
+        one = otherwise[0]
+        yield (
+            f"{len(otherwise)} files were found by another name than is written, such as "
+            f"{one.file} for {one.written}"
+        )
+    if left_out := source.left_out:
+        boxes = sum(len(left.image.boxes) for left in left_out)
+        yield (
+            f"{len(left_out)} images with {boxes} boxes are left out, such as "
+            f"{left_out[0].image.name}: {left_out[0].why}"
+        )
+    if unused := source.labels_without_image:
+        boxes = sum(file.boxes for file in unused)
+        yield (
+            f"{len(unused)} label files with {boxes} boxes have no image, such as {unused[0].name}"
+        )
 
 
 def _mended(plan: Plan, reason: Reason) -> list[dict[str, Any]]:

@@ -1,13 +1,14 @@
 """COCO's annotation file -> `Source`. https://cocodataset.org/#format-data"""
 
-import json
 from collections import defaultdict
-from collections.abc import Iterator
+from dataclasses import replace
 from operator import sub
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
 from sweep.data.annotation_fixes import ROUNDING_PX, AnnotationFix, Reason
+from sweep.data.reading.coco_images import locate, read_image, unmeasured
+from sweep.data.reading.json_entry import Entry, load_json, shown
+from sweep.data.reading.picture import PictureError
 from sweep.data.reading.segmentation import box_around, is_finite
 from sweep.data.reading.source import Source, SourceBox, SourceImage
 from sweep.errors import InputError, nearest
@@ -20,10 +21,11 @@ def read_coco(
     *,
     around: bool = False,
     group_key: str | None = None,
+    leave_out_damaged: bool = False,
 ) -> Source:
-    """Read a COCO file. The images themselves are not opened and may be missing.
+    """Read a COCO file. Images may be missing; they are opened only where it states no size.
 
-    Nothing is looked up by annotation id, so repeated ones do no harm and are only noted.
+    Nothing is looked up by annotation id: ids may be absent, and repeated ones are only noted.
 
     Args:
         annotations: The COCO file.
@@ -31,29 +33,37 @@ def read_coco(
         url_key: Key of an image's entry that holds its URL, or None.
         group_key: Key of an image's entry that says which group it is of, or None.
         around: Whether a box is the one around its annotation's segmentation, where it has one.
+        leave_out_damaged: Whether files that are no images are left out rather than refused.
 
     Raises:
         InputError: If the file cannot be read or an entry is wrong; it names the entry.
     """
-    document = _Entry(annotations, "", _load(annotations))
+    document = Entry(annotations, "", load_json(annotations))
     categories = _categories(document)
-    records: dict[int, _Entry] = {}
-    paths: dict[int, Path] = {}
-    named: dict[Path, str] = {}
+    records: dict[int, Entry] = {}
     for entry in document.entries("images"):
         image_id = entry.integer("id")
         if image_id in records:
             raise entry.error("id", f"found {image_id} a second time; every image needs its own")
         records[image_id] = entry
-        path = paths[image_id] = _inside(images, entry)
-        if path in named:
-            raise entry.error("file_name", f"found the file of {named[path]} again; keep one")
-        named[path] = entry.where
     if not records:
         raise document.error("images", "found no entry; a dataset needs images")
+    paths, found_otherwise = locate(images, records, downloads=url_key is not None)
+    damaged: dict[str, str] = {}
+    bare: dict[int, SourceImage] = {}
+    for image_id, entry in records.items():
+        try:
+            bare[image_id] = read_image(entry, paths[image_id], url_key)
+        except PictureError as error:
+            if not leave_out_damaged:
+                raise InputError(
+                    f"{paths[image_id]}: {error}, or set `damaged: leave out`"
+                ) from error
+            bare[image_id] = unmeasured(entry, paths[image_id])
+            damaged[entry.text("file_name")] = str(error)
 
     boxes: dict[int, list[SourceBox]] = defaultdict(list)
-    annotation_ids: set[int] = set()
+    annotation_ids: set[int | str] = set()
     mended: list[AnnotationFix] = []
     for entry in document.entries("annotations"):
         image_id, category_id = entry.integer("image_id"), entry.integer("category_id")
@@ -61,94 +71,34 @@ def read_coco(
             raise entry.error("image_id", f"found {image_id}; no image has this id")
         if category_id not in categories:
             raise entry.error("category_id", f"found {category_id}; no category has this id")
-        box, image = _box(entry, categories[category_id]), records[image_id]
-        if box.annotation in annotation_ids:
-            mended.append(box.fix(Reason.REPEATED_ID, image.text("file_name"), box))
-        annotation_ids.add(entry.integer("id"))
-        if around:
-            written, box = box, _box_around(entry, box, image)
-            if max(map(abs, map(sub, written.corners, box.corners))) > ROUNDING_PX:
-                mended.append(written.fix(Reason.RECOMPUTED, image.text("file_name"), box))
+        image = bare[image_id]
+        written = _written_box(entry, categories[category_id], around=around)
+        box = _box_around(entry, written, image) if around else written
+        if box.annotation is not None:
+            if box.annotation in annotation_ids:
+                mended.append(written.fix(Reason.REPEATED_ID, image.name, written))
+            annotation_ids.add(box.annotation)
+        moved = max(map(abs, map(sub, written.corners, box.corners))) > ROUNDING_PX
+        if moved and entry.has("bbox"):
+            mended.append(written.fix(Reason.RECOMPUTED, image.name, box))
         boxes[image_id].append(box)
-    return Source(
+    source = Source(
         images=tuple(
-            SourceImage(
-                name=entry.text("file_name"),
-                width=entry.size("width"),
-                height=entry.size("height"),
+            replace(
+                image,
                 boxes=tuple(boxes[image_id]),
-                read=paths[image_id].read_bytes,
-                path=paths[image_id],
-                url=None if url_key is None else _url(entry, url_key),
-                group=None if group_key is None else _group(entry, group_key),
+                group=None if group_key is None else _group(records[image_id], group_key),
             )
-            for image_id, entry in records.items()
+            for image_id, image in bare.items()
         ),
         classes=tuple(dict.fromkeys(categories.values())),
         mended=tuple(mended),
+        found_otherwise=found_otherwise,
     )
+    return source.without(damaged)
 
 
-class _Entry:
-    """A JSON object, its place in the file, and checked access to its values."""
-
-    def __init__(self, file: Path, where: str, value: Any) -> None:
-        self.file = file
-        self.where = where
-        if not isinstance(value, dict):
-            raise self.error("", f"found {_shown(value)}; must be an object {{…}}")
-        self.value: dict[str, Any] = value
-
-    def error(self, key: str, text: str) -> InputError:
-        where = ".".join(part for part in (self.where, key) if part)
-        return InputError(f"{self.file}: {where}: {text}" if where else f"{self.file}: {text}")
-
-    def get(self, key: str) -> Any:
-        if key not in self.value:
-            raise self.error(key, "missing; is this a COCO detection file?")
-        return self.value[key]
-
-    def entries(self, key: str) -> "Iterator[_Entry]":
-        found = self.get(key)
-        if not isinstance(found, list):
-            raise self.error(key, f"found {_shown(found)}; must be a list")
-        for index, value in enumerate(found):
-            yield _Entry(self.file, f"{key}[{index}]", value)
-
-    def integer(self, key: str) -> int:
-        found = self.get(key)
-        if not isinstance(found, int) or isinstance(found, bool):
-            raise self.error(key, f"found {_shown(found)}; must be a whole number")
-        return found
-
-    def size(self, key: str) -> int:
-        found = self.integer(key)
-        if found < 1:
-            raise self.error(key, f"found {found}; must be 1 or more pixels")
-        return found
-
-    def text(self, key: str) -> str:
-        found = self.get(key)
-        if not isinstance(found, str) or not found.strip():
-            raise self.error(key, f"found {_shown(found)}; must be a text")
-        return found
-
-
-def _load(file: Path) -> Any:
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not a number that JSON knows")
-
-    try:
-        return json.loads(file.read_bytes(), parse_constant=refuse)
-    except OSError as error:
-        raise InputError(
-            f"{file}: cannot be read: {error.strerror}; check `source` in the dataset file"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not JSON: {error}; fetch or export the file again") from error
-
-
-def _categories(document: _Entry) -> dict[int, str]:
+def _categories(document: Entry) -> dict[int, str]:
     categories: dict[int, str] = {}
     for entry in document.entries("categories"):
         category_id = entry.integer("id")
@@ -158,19 +108,12 @@ def _categories(document: _Entry) -> dict[int, str]:
     return categories
 
 
-def _box(entry: _Entry, category: str) -> SourceBox:
-    found = entry.get("bbox")
-    if not isinstance(found, list) or len(found) != 4:
-        raise entry.error("bbox", f"found {_shown(found)}; must be [x, y, width, height]")
-    for value in found:
-        if not is_finite(value):
-            raise entry.error("bbox", f"found {_shown(found)}; must be four finite numbers")
-    x, y, width, height = map(float, found)
-    if width < 0 or height < 0:
-        raise entry.error("bbox", f"found {_shown(found)}; width and height must not be negative")
-    crowd = entry.value.get("iscrowd", 0)
-    if crowd not in (0, 1):
-        raise entry.error("iscrowd", f"found {_shown(crowd)}; must be 0 or 1")
+def _written_box(entry: Entry, category: str, *, around: bool) -> SourceBox:
+    """Return the box as written; an empty one if it is not given but can be computed."""
+    crowd = entry.value.get("iscrowd")
+    if crowd not in (None, 0, 1):
+        raise entry.error("iscrowd", f"found {shown(crowd)}; must be 0 or 1")
+    x, y, width, height = _bbox(entry, around=around)
     return SourceBox(
         category=category,
         x=x,
@@ -178,60 +121,51 @@ def _box(entry: _Entry, category: str) -> SourceBox:
         width=width,
         height=height,
         crowd=bool(crowd),
-        annotation=entry.integer("id"),
+        annotation=_annotation_id(entry),
     )
 
 
-def _box_around(entry: _Entry, box: SourceBox, image: _Entry) -> SourceBox:
+def _bbox(entry: Entry, *, around: bool) -> tuple[float, ...]:
+    if not entry.has("bbox") and entry.has("segmentation"):
+        if around:
+            return 0.0, 0.0, 0.0, 0.0
+        raise entry.error("bbox", "missing; `boxes: segmentation` takes it from the segmentation")
+    found = entry.get("bbox")
+    if not isinstance(found, list) or len(found) != 4:
+        raise entry.error("bbox", f"found {shown(found)}; must be [x, y, width, height]")
+    for value in found:
+        if not is_finite(value):
+            raise entry.error("bbox", f"found {shown(found)}; must be four finite numbers")
+    x, y, width, height = map(float, found)
+    if width < 0 or height < 0:
+        raise entry.error("bbox", f"found {shown(found)}; width and height must not be negative")
+    return x, y, width, height
+
+
+def _annotation_id(entry: Entry) -> int | str | None:
+    """Return what to call the annotation: a number, a text, or nothing."""
+    if not entry.has("id"):
+        return None
+    found = entry.value["id"]
+    return found if isinstance(found, str) else entry.integer("id")
+
+
+def _box_around(entry: Entry, box: SourceBox, image: SourceImage) -> SourceBox:
     """Return the box around the annotation's segmentation; `box` if it has none."""
     try:
-        around = box_around(
-            entry.value.get("segmentation"), image.size("width"), image.size("height")
-        )
+        around = box_around(entry.value.get("segmentation"), image.width, image.height)
     except ValueError as error:
-        shown = _shown(entry.value["segmentation"])
-        raise entry.error("segmentation", f"found {shown}; {error}") from error
+        found = shown(entry.value["segmentation"])
+        raise entry.error("segmentation", f"found {found}; {error}") from error
     return box if around is None else box.at(around)
 
 
-def _inside(folder: Path, entry: _Entry) -> Path:
-    """Return the path of an image; refuse one that leads out of `folder`, links followed."""
-    name = entry.text("file_name")
-    parts = PurePosixPath(name).parts
-    try:
-        leaves = (
-            PurePosixPath(name).is_absolute()
-            or PureWindowsPath(name).is_absolute()
-            or ".." in parts
-            or not (folder / name).resolve().is_relative_to(folder.resolve())
-        )
-    except (OSError, ValueError) as error:
-        raise entry.error("file_name", f"found {_shown(name)}; not a file name") from error
-    if leaves or not parts:
-        raise entry.error(
-            "file_name", f"found {_shown(name)}; must lie in the image folder {folder}"
-        )
-    return folder / name
-
-
-def _group(entry: _Entry, key: str) -> str:
+def _group(entry: Entry, key: str) -> str:
     """Return the group, a text or a number in the file."""
     found = entry.value.get(key)
     if found is None:
         given = [key for key, value in entry.value.items() if value is not None]
         raise entry.error(key, f"missing, and `split.groups` needs it; {nearest(key, given)}")
     if isinstance(found, bool) or not isinstance(found, str | int | float):
-        raise entry.error(key, f"found {_shown(found)}; must be a text or a number")
+        raise entry.error(key, f"found {shown(found)}; must be a text or a number")
     return str(found)
-
-
-def _url(entry: _Entry, key: str) -> str:
-    url = entry.text(key)
-    if not url.startswith(("https://", "http://")):
-        raise entry.error(key, f"found {_shown(url)}; must be an http or https address")
-    return url
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=repr)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import (
     BmpImagePlugin,
     Image,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -36,8 +37,12 @@ _READERS = {
     b"RIFF": WebPImagePlugin.WebPImageFile,
     b"II*\0": TiffImagePlugin.TiffImageFile,
     b"MM\0*": TiffImagePlugin.TiffImageFile,
+    b"\xff\x4f\xff\x51": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    b"\0\0\0\x0cjP": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
 """First bytes of a file -> Pillow's reader."""
+_FORMATS = "JPEG, PNG, BMP, WebP, TIFF, JPEG 2000"
+_LFS_POINTER = b"version https://git-lfs"
 _JPEG_END = b"\xff\xd9"
 
 _TURNS: dict[int, Callable[[Any], Any]] = {
@@ -81,7 +86,9 @@ class Picture:
         Raises:
             PictureError: If it is no image, has too many pixels, or is a JPEG that is cut off.
         """
-        with _opened(io.BytesIO(data)) as image:
+        file = io.BytesIO(data)
+        with _opened(file) as image:
+            header = file.tell()
             picture = cls(
                 data=data,
                 width=image.width,
@@ -89,8 +96,10 @@ class Picture:
                 orientation=_orientation(image),
                 format=image.format or "",
             )
-        if picture._is_jpeg:
-            _refuse_cut_jpeg(data)
+            # Coded pixels hold no end marker, and the search starts at the end, where it is. So a
+            # whole photo is decoded once, by `decode`.
+            if picture._is_jpeg and data.rfind(_JPEG_END, header) < 0:
+                _refuse_damaged(image, "its end is missing")
         return picture
 
     @property
@@ -193,10 +202,12 @@ def _upright(sides: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 def _opened(file: BinaryIO) -> Image.Image:
     """Return Pillow's image whose pixels are not decoded yet."""
-    beginning = file.read(max(map(len, _READERS)))
+    beginning = file.read(len(_LFS_POINTER))
+    if beginning == _LFS_POINTER:
+        raise PictureError("Git LFS has not fetched it yet; run `git lfs pull`")
     reader = next((_READERS[start] for start in _READERS if beginning.startswith(start)), None)
     if reader is None:
-        raise PictureError("not an image of a known format: JPEG, PNG, BMP, WebP, TIFF")
+        raise PictureError(f"not an image of a known format: {_FORMATS}")
     file.seek(0)
     try:
         image: Image.Image = reader(file)
@@ -215,21 +226,9 @@ def _orientation(image: Image.Image) -> int:
     return found if found in _TURNS else 1
 
 
-def _refuse_damaged(image: Image.Image) -> None:
+def _refuse_damaged(image: Image.Image, because: str = "") -> None:
     """Refuse what is cut off or damaged; OpenCV may not notice."""
     try:
         image.load()
     except Exception as error:
-        raise PictureError(f"not a whole image: {error}; fetch it again") from error
-
-
-def _refuse_cut_jpeg(data: bytes) -> None:
-    """Refuse a JPEG without an end marker; OpenCV would fill the missing part with grey.
-
-    Coded pixels hold no such marker, an embedded preview before them may.
-    """
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    if data.rfind(_JPEG_END, position) < 0:  # from the end, where it is unless it is missing
-        raise PictureError("not a whole image: its end is missing; fetch it again")
+        raise PictureError(f"not a whole image: {because or error}; fetch it again") from error

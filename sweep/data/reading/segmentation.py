@@ -25,12 +25,13 @@ def box_around(segmentation: Any, width: int, height: int) -> Corners | None:
     Raises:
         ValueError: If it is neither; the message says what it must be.
     """
-    if segmentation is None or segmentation == []:
-        return None
     if isinstance(segmentation, dict):
         return _around_runs(segmentation, width, height)
-    if not isinstance(segmentation, list):
+    if not isinstance(segmentation, list | None):
         raise ValueError("must be a list of polygons, or an object with `size` and `counts`")
+    segmentation = [polygon for polygon in segmentation or [] if polygon not in (None, [])]
+    if not segmentation:
+        return None
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError("a polygon must be a list [x, y, x, y, …] of three points or more")

@@ -7,6 +7,7 @@ from typing import Self
 
 from sweep.data.annotation_fixes import AnnotationFix, Corners, Reason
 from sweep.data.prepared import Split
+from sweep.data.reading.file_names import FoundFile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,8 +20,8 @@ class AnnotatedBox:
     """Top edge, px."""
     width: float
     height: float
-    annotation: int | None = field(default=None, compare=False)
-    """Its id in a COCO file, its line in a YOLO label file."""
+    annotation: int | str | None = field(default=None, compare=False)
+    """Its id in a COCO file, if it has one; its line in a YOLO label file."""
 
     @property
     def corners(self) -> Corners:
@@ -83,6 +84,16 @@ class LeftOut:
     why: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelFile:
+    """A label file that no image belongs to."""
+
+    name: str
+    """Its path in the source."""
+    boxes: int
+    """How many rows it has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """All images of a dataset, in the source's order."""
@@ -95,7 +106,10 @@ class Source:
     notes: tuple[str, ...] = ()
     """What the user should know of how it was read."""
     left_out: tuple[LeftOut, ...] = ()
-    """Images that could not be had, or not be decoded."""
+    """Images that could not be had, not be decoded, or are of a format that is not trained on."""
+    found_otherwise: tuple[FoundFile, ...] = ()
+    """Files that were found though their names are written otherwise."""
+    labels_without_image: tuple[LabelFile, ...] = ()
 
     @property
     def all_images(self) -> tuple[SourceImage, ...]:

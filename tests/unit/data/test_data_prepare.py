@@ -215,7 +215,7 @@ def test_damaged_photos_are_left_out_if_the_file_says_so(tmp_path: Path) -> None
         {
             "image": "0.jpg",
             "boxes": 1,
-            "why": "not an image of a known format: JPEG, PNG, BMP, WebP, TIFF",
+            "why": "not an image of a known format: JPEG, PNG, BMP, WebP, TIFF, JPEG 2000",
         },
         {
             "image": "7.jpg",

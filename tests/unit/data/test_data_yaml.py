@@ -164,7 +164,9 @@ def test_class_names_are_taken_as_written(tmp_path: Path) -> None:
         f"[{', '.join(names)}]",
         "{" + ", ".join(f"{index:02}: {name}" for index, name in enumerate(names)) + "}",
     ):
-        file = make_export(tmp_path / "cells", ROBOFLOW.replace("['no', yes]", listed))
+        file = make_export(
+            tmp_path / "cells", ROBOFLOW.replace("['no', yes]", listed).replace("nc: 2", "nc: 11")
+        )
         own = tmp_path / "own.yaml"
         own.write_text(
             "name: 007\nsource: {yolo: cells/data.yaml}\nsize: 64\n"

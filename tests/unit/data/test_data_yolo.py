@@ -120,7 +120,7 @@ def test_wrong_labels_name_file_and_line(tmp_path: Path, row: str, line: str) ->
     ("yaml", "line"),
     [
         ("names: [a, b]\n", "train: missing; add the folder"),
-        ("train: images\n", "names: found None; must list the class names"),
+        ("train: images\n", "names: missing, as is nc; must list the class names"),
         ("train: images\nnames: {x: a}\n", "names: found 'x': 'a'; must be `0: name`"),
         ("train: images\nkpt_shape: [17, 3]\nnames: [a]\n", "kpt_shape: its labels hold keypo"),
         ("train: images\nnames: [[a]]\n", "names: found 0: ['a']; must be `0: name`"),
@@ -156,5 +156,7 @@ def test_damaged_and_listed_but_absent_images_are_named(tmp_path: Path) -> None:
         read_yolo(data_yaml)
     data_yaml.write_text(YAML.replace("images/train", "list.txt"))
     (tmp_path / "tree" / "list.txt").write_text("images/train/absent.jpg")
-    with pytest.raises(InputError, match=r"absent.jpg: cannot be read: No such file"):
+    with pytest.raises(
+        InputError, match=r"list.txt: line 1: no image 'images/train/absent.jpg' \(the"
+    ):
         read_yolo(data_yaml)
