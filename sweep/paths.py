@@ -22,6 +22,8 @@ BEST_WEIGHTS = "best.pt"
 """Weights of the model that a sweep recommends, in its folder below the runs."""
 BEST_SETTINGS = "best.yaml"
 """Settings that this model was trained with, beside its weights."""
+SWEEP_FILE = "sweep.yaml"
+"""The sweep file as it was submitted, in the sweep's folder below the runs."""
 REPORT_PAGE = "report.html"
 CHECKPOINT = "state.ckpt"
 """What a training goes on from, in its run folder."""
@@ -130,6 +132,11 @@ def best_weights(runs: Path, sweep: str) -> Path:
 def best_settings(runs: Path, sweep: str) -> Path:
     """Path of the settings that these weights were trained with."""
     return runs / sweep / BEST_SETTINGS
+
+
+def sweep_file(runs: Path, sweep: str) -> Path:
+    """Path of the sweep file as it was submitted."""
+    return runs / sweep / SWEEP_FILE
 
 
 def report_folder(runs: Path, sweep: str) -> Path:

@@ -1,5 +1,6 @@
 """From a sweep file to a queued sweep."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from storage.states import SweepState
 from storage.urls import is_missing
 from sweep import paths
 from sweep.errors import InputError
+from sweep.files.atomic_write import write_file
 from sweep.spec.sweep_file import SweepSpec, differences
 from sweep.stages.plan import ensure_study, planned_stages
 from sweep.submission.checks import SplitCounts, check_counts, check_files, enlarging, model_path
@@ -183,10 +185,19 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
     submission = sweeps.get(database.engine, spec.name)
     if not new:  # another process submitted this name meanwhile
         _refuse_changes(file, spec, submission)
+    if new and file.is_file():
+        _keep(file, paths.sweep_file(submission.runs, spec.name))
     for stage in stages:
         if stage.slots is not None:
             ensure_study(database, submission, stage.study, spec)
     return Submitted(database=database, new=new, done=False, need=need)
+
+
+def _keep(file: Path, copy: Path) -> None:
+    """Keep the sweep file as written, comments and all, for the report; it may do without."""
+    with contextlib.suppress(OSError):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_file(copy, file.read_bytes())
 
 
 def _earlier(database: Database, name: str) -> sweeps.Sweep | None:

@@ -172,6 +172,9 @@ class TrialResult:
     per_class: tuple[ClassMetrics, ...] = ()
     effective: Mapping[str, Value] = field(default_factory=dict)
     """What the training really ran with, read back: optimizer, lr0, momentum or beta1, …"""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions of detsweep, ultralytics and torch, and the `device`; the training process adds it.
+    """
     checkpoint: Path | None = None
     """Weights of the best epoch, in Ultralytics' format."""
     evaluation: Path | None = None

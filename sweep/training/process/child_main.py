@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sweep.training.contract import (
     TrialResult,
 )
 from sweep.training.process import heartbeat
+from sweep.training.process.environment import environment
 from sweep.training.process.messages import (
     Alive,
     Completed,
@@ -126,7 +128,7 @@ def _train(job: TrialJob, link: "_Link") -> Message:
         return Stopped(decided)
     if not isinstance(result, TrialResult):
         raise TypeError(f"{job.trainer} returned {type(result).__name__}, not a TrialResult")
-    return Completed(result)
+    return Completed(replace(result, environment=environment(job.device)))
 
 
 def _failure(error: BaseException) -> Failed:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,8 @@ def test_epochs_come_one_by_one_and_then_the_result(start: Start, job: MakeJob) 
     final = messages[-1]
     assert isinstance(final, Completed)
     assert final.result.last_map50 == reports[-1].map50
+    assert final.result.environment["detsweep"] == version("detsweep")
+    assert final.result.environment["device"].startswith("cpu")
     assert process.exitcode == 0
     assert gone(process.pid)
 
