@@ -9,6 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from sweep.pages import theme
+
 _ENVIRONMENT = Environment(
     loader=PackageLoader("sweep", ""),
     autoescape=True,
@@ -17,7 +19,10 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 # A figure goes in as data; the page draws it when all is laid out, at its final width.
-_ENVIRONMENT.policies.update({"json.dumps_function": plotly.io.to_json, "json.dumps_kwargs": {}})
+_ENVIRONMENT.filters["shade"] = theme.shade
+_ENVIRONMENT.policies.update(
+    {"json.dumps_function": plotly.io.to_json, "json.dumps_kwargs": {"validate": False}}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,5 +54,10 @@ def document(
         template = _ENVIRONMENT.get_template(f"{templates}/{section.key}.html")
         parts.append((section, Markup(template.render(section.content))))
     return _ENVIRONMENT.get_template("pages/templates/page.html").render(
-        kind=kind, title=title, subtitle=subtitle, plotly=get_plotlyjs(), parts=parts
+        kind=kind,
+        title=title,
+        subtitle=subtitle,
+        plotly=get_plotlyjs(),
+        night=theme.NIGHT,
+        parts=parts,
     )

@@ -15,7 +15,7 @@ from sweep.report.sections.search import curve_section, heatmap_section, importa
 from sweep.report.tables import csv_tables, write
 
 TABLES = "tables"
-SECTIONS: dict[str, tuple[str, Callable[[ReportData], dict[str, Any]]]] = {
+SECTIONS: dict[str, tuple[str, Callable[[ReportData], dict[str, Any] | None]]] = {
     "verdict": ("Result", verdict_section),
     "heatmaps": ("Settings", heatmap_section),
     "curves": ("Curves", curve_section),
@@ -26,7 +26,10 @@ SECTIONS: dict[str, tuple[str, Callable[[ReportData], dict[str, Any]]]] = {
     "trials": ("Trials", trial_section),
     "provenance": ("Provenance", provenance_section),
 }
-"""Anchor and template of each section, what the bar at the top calls it, and its content."""
+"""Anchor and template of each section, what the bar at the top calls it, and its content.
+
+A section that has nothing to show has no content and is left out; the head says why.
+"""
 
 
 def build_report(sweep: SweepRecord, out: Path) -> Path:
@@ -50,8 +53,9 @@ def page(data: ReportData) -> str:
         subtitle=_progress(data),
         templates="report/templates",
         sections=(
-            Section(key=key, name=name, content=content(data))
+            Section(key=key, name=name, content=found)
             for key, (name, content) in SECTIONS.items()
+            if (found := content(data)) is not None
         ),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from storage.snapshot.records import EpochRecord, SlotRecord
 from storage.states import SlotState
+from sweep.pages.table import NOTHING
 from sweep.training.contract import Objective
 
 
@@ -38,7 +39,7 @@ class Trial:
     @property
     def name(self) -> str:
         """The number of its trial in the study, a dash before it was started."""
-        return "—" if self.slot.trial_number is None else str(self.slot.trial_number)
+        return NOTHING if self.slot.trial_number is None else str(self.slot.trial_number)
 
     @property
     def state(self) -> SlotState:
@@ -68,17 +69,22 @@ class Trial:
     @property
     def seconds(self) -> float:
         """Wall time of all its committed epochs, validation included."""
-        if "seconds" in self.result:
-            return float(self.result["seconds"])
-        return sum(float(epoch.report.get("seconds", 0.0)) for epoch in self.epochs)
+        if (seconds := self.result.get("seconds")) is not None:
+            return float(seconds)
+        return sum(float(epoch.report.get("seconds") or 0.0) for epoch in self.epochs)
 
     def score(self, metric: Metric) -> float | None:
         """Return the best epoch's score in [0, 1].
 
         None unless the trial is complete and its score finite: a failure is no zero.
         """
-        found = float(self.result.get(metric.key, "nan"))
-        return found if math.isfinite(found) else None
+        found = self.result.get(metric.key)
+        return float(found) if found is not None and math.isfinite(found) else None
+
+    def score_text(self, metric: Metric) -> str:
+        """Return the score as it is shown everywhere: three decimals, a dash for none."""
+        found = self.score(metric)
+        return NOTHING if found is None else f"{found:.3f}"
 
 
 def setting(value: Any) -> str:

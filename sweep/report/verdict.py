@@ -4,14 +4,20 @@ from collections import Counter
 from dataclasses import dataclass
 
 from storage.states import SlotState
-from sweep.paths import best_settings, best_weights
 from sweep.report.data import ReportData
-from sweep.report.figures.comparison import Comparison, Pair, Score, comparison
+from sweep.report.facts import Fact, facts
+from sweep.report.figures.comparison import Comparison, Pair, comparison
 from sweep.report.hints import hints
 from sweep.report.trials import MAP50, MAP50_95, settings
-from sweep.stages.best import best_training
 from sweep.stages.retrain import BASELINE
-from sweep.worker.best_files import are_written
+
+_REASONS = 3
+"""Different reasons that the head of the report names."""
+_ENDINGS = {
+    SlotState.PRUNED: "ended pruned",
+    SlotState.FAILED: "failed",
+    SlotState.CANCELLED: "ended cancelled",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,74 +26,88 @@ class Verdict:
 
     title: str
     headline: str
-    """The best setting."""
+    """The best setting, or why there is none."""
+    facts: tuple[Fact, ...]
     search: str
-    """How it was found."""
-    model: str
-    """Where the best model and its settings are; empty where they are not here."""
+    """How it was found, or why the trials failed."""
     test: str
     """What the retrained models came to where they are judged, or why that is not known."""
     caveats: tuple[str, ...]
     """What a reader must know before relying on it."""
-    scores: tuple[Score, ...]
-    """mAP50 and mAP50-95 of baseline and best by both judges; empty without an evaluation."""
 
 
 def verdict(data: ReportData) -> Verdict:
     """Sum a sweep up."""
     compared = comparison(data.judged)
-    waiting = any(not trial.state.final for trial in data.search)
     return Verdict(
-        title="Best setting so far" if data.best and waiting else "Best setting",
+        title=_title(data),
         headline=_headline(data),
+        facts=facts(data, compared),
         search=_search(data),
-        model=_model(data),
         test=_test(data, compared),
         caveats=_caveats(data, compared),
-        scores=()
-        if compared is None
-        else tuple(
-            score for score in compared.scores if score.name in (MAP50.title, MAP50_95.title)
-        ),
     )
+
+
+def _waiting(data: ReportData) -> bool:
+    return any(not trial.state.final for trial in data.search)
+
+
+def _title(data: ReportData) -> str:
+    if data.best is None:
+        return "Result"
+    return "Best setting so far" if _waiting(data) else "Best setting"
 
 
 def _headline(data: ReportData) -> str:
     if data.best is not None:
         return settings(data.best.params) or "The fixed settings"
-    if any(trial.state is SlotState.COMPLETE for trial in data.search):
-        waiting = any(not trial.state.final for trial in data.search)
-        return "No trial has scored above 0 yet" if waiting else "Nothing was learned"
-    return "No trial has completed yet"
+    if _waiting(data) or not data.search:
+        done = any(trial.state is SlotState.COMPLETE for trial in data.search)
+        return "No trial has scored above 0 yet" if done else "No trial has completed yet"
+    states = {trial.state for trial in data.search}
+    if SlotState.COMPLETE in states:
+        return "Nothing was learned"
+    if len(states) > 1:
+        return "No trial of the search has a score"
+    ending = _ENDINGS[states.pop()]
+    total = len(data.search)
+    return f"{f'All {total} trials' if total > 1 else 'The only trial'} of the search {ending}"
 
 
 def _search(data: ReportData) -> str:
     stage, best = data.search_stage, data.best
     if stage is None or best is None:
-        return f"The search has {len(data.search)} trials."
+        return _reasons(data) or f"The search has {_counted(len(data.search))}."
     complete = sum(trial.state is SlotState.COMPLETE for trial in data.search)
     return (
         f"Highest {data.objective.title} of {complete} completed trials (trial {best.name}): "
-        f"{MAP50.title} {best.score(MAP50):.3f} and {MAP50_95.title} {best.score(MAP50_95):.3f} on "
-        f"the validation split, at epoch {best.result['best_epoch']} of {stage.epochs}."
+        f"{MAP50.title} {best.score_text(MAP50)} and {MAP50_95.title} "
+        f"{best.score_text(MAP50_95)} on the validation split, at epoch "
+        f"{best.result['best_epoch']} of {stage.epochs}."
     )
 
 
-def _model(data: ReportData) -> str:
-    best = best_training(data.sweep.stages, data.objective.key)
-    if best is None or not are_written(data.sweep, best):
+def _reasons(data: ReportData) -> str:
+    """Say why trials ended without a score, the most frequent reason first."""
+    found = Counter(trial.reason for trial in data.search if trial.reason)
+    if not found:
         return ""
-    runs, name = data.sweep.runs, data.sweep.name
-    weights, settings_file = best_weights(runs, name), best_settings(runs, name)
-    trial = f"trial {best.slot.trial_number} of {best.stage.name}"
-    where = f"{settings_file} has the settings of {trial}."
-    return f"The model is {weights}; {where}" if weights.is_file() else where
+    listed = [f"{reason} ({_counted(count)})" for reason, count in found.most_common(_REASONS)]
+    more = sum(found.values()) - sum(count for _, count in found.most_common(_REASONS))
+    return "Why: " + "; ".join([*listed, *([f"other reasons ({_counted(more)})"] if more else [])])
+
+
+def _counted(count: int) -> str:
+    return f"{count} {'trial' if count == 1 else 'trials'}"
 
 
 def _test(data: ReportData, compared: Comparison | None) -> str:
     stage = data.retrain_stage
     if stage is None:
         return "This sweep retrains nothing, so nothing was judged on the test split."
+    if not stage.slots and data.best is None and not _waiting(data):
+        return "No trial of the search gave a setting to retrain."
     if not stage.slots:
         return "Baseline and best setting are retrained when the search is done."
     labels = [str(run.trial.slot.label) for run in data.retrained]

@@ -94,13 +94,33 @@ def _pair(found: Mapping[str, Any], number: str) -> Pair:
     return Pair(**{label: attrgetter(number)(part) for label, part in found.items()})
 
 
+MOST_CLASSES = 30
+"""Bars of more cannot be told apart."""
+
+
+def most_different(found: Comparison, metric: Metric) -> list[ClassScore]:
+    """Return the classes with boxes; of very many those where the models differ most."""
+    classes = [score for score in found.classes if score.boxes]
+    if len(classes) <= MOST_CLASSES:
+        return classes
+
+    def gap(score: ClassScore) -> float:
+        difference = getattr(score, metric.key).difference
+        return abs(difference) if difference is not None else score.boxes
+
+    chosen = sorted(classes, key=gap, reverse=True)[:MOST_CLASSES]
+    return [score for score in classes if score in chosen]
+
+
 def draw_classes(found: Comparison, metric: Metric) -> go.Figure:
     """Draw each class's average precision, baseline beside best."""
-    classes = [score for score in found.classes if score.boxes]
+    classes = most_different(found, metric)
+    names = [score.name for score in classes]
     average = metric.title.removeprefix("m")
+    some = sum(score.boxes > 0 for score in found.classes) > len(classes)
     drawing = theme.figure(
-        title=f"{average} by class",
-        x=theme.axis("", type="category", showgrid=False),
+        title=f"{average} by class" + (f", {len(classes)} with the widest gap" if some else ""),
+        x=theme.places("", names),
         y=theme.axis(average, rangemode="tozero"),
         barmode="group",
         bargap=0.25,
@@ -111,10 +131,11 @@ def draw_classes(found: Comparison, metric: Metric) -> go.Figure:
         if all(value is None for value in values):
             continue
         drawing.add_bar(
-            x=[score.name for score in classes],
+            x=list(range(len(names))),
             y=values,
             name=label,
             marker={"color": colour},
-            hovertemplate=f"%{{x}}, {label}: %{{y:.3f}}<extra></extra>",
+            customdata=[theme.words(name) for name in names],
+            hovertemplate=f"%{{customdata}}, {label}: %{{y:.3f}}<extra></extra>",
         )
     return drawing

@@ -52,9 +52,12 @@ def draw_confusion(found: Confusion, title: str) -> go.Figure:
         height=150 + 36 * min(len(labels), ANNOTATED_UP_TO),
     )
     drawing.add_heatmap(
-        z=[list(row) for row in found.shares],
+        z=[[None if share is None else round(share, 4) for share in row] for row in found.shares],
         text=[
-            [f"{count} {true} taken for {label}" for true, count in zip(labels, row, strict=True)]
+            [
+                theme.words(f"{count} {true} taken for {label}") if count else "none"
+                for true, count in zip(labels, row, strict=True)
+            ]
             for label, row in zip(labels, found.counts, strict=True)
         ],
         hovertemplate="%{text}<br>%{z:.0%} of the column<extra></extra>",
@@ -76,6 +79,6 @@ def draw_confusion(found: Confusion, title: str) -> go.Figure:
                     y=y,
                     text=str(count),
                     showarrow=False,
-                    font={"size": 12, "color": "white" if dark else theme.INK},
+                    font={"size": 12, "color": theme.ON_DARK if dark else theme.INK},
                 )
     return drawing

@@ -1,14 +1,20 @@
 """Learning curves: the search's trials over epochs, and baseline beside best."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from storage.snapshot.records import EpochRecord
 from sweep.pages import theme
+from sweep.report.figures.grouping import Grouping, grouping
 from sweep.report.trials import MAP50_95, METRICS, Trial, settings
+from sweep.spec.space import Parameter
 from sweep.stages.retrain import BASELINE
+
+MOST_BEST, MOST_OTHERS = 100, 100
+"""Curves of a search that are drawn: of the trials that came highest, and of others by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +23,7 @@ class Curve:
 
     name: str
     group: str
-    """What decides its colour: the optimizer; empty where none is searched."""
+    """What decides its colour."""
     epochs: tuple[int, ...]
     values: tuple[float, ...]
     best: bool
@@ -33,12 +39,26 @@ class Panel:
     """The curve's group is the retraining's label; validation losses end in `, val`."""
 
 
-def search_curves(trials: Sequence[Trial], best: Trial | None) -> tuple[Curve, ...]:
-    """Return mAP50-95 by epoch of every trial that has an epoch, the best trial last."""
+@dataclass(frozen=True, kw_only=True)
+class SearchCurves:
+    """The search's trials over epochs."""
+
+    lines: tuple[Curve, ...]
+    """The best trial last."""
+    groups: Grouping
+    trials: int
+    """Those with an epoch, also where they are not drawn."""
+
+
+def search_curves(
+    trials: Sequence[Trial], best: Trial | None, space: Mapping[str, Parameter]
+) -> SearchCurves:
+    """Return mAP50-95 by epoch of the trials that have an epoch: of all, or of many some."""
+    groups = grouping(trials, space)
     found = [
         Curve(
             name=f"trial {trial.name}: {settings(trial.params)}",
-            group=str(trial.params.get("optimizer", "")),
+            group=groups.of(trial.params),
             epochs=tuple(epoch.epoch for epoch in trial.epochs),
             values=tuple(epoch.map50_95 for epoch in trial.epochs),
             best=best is not None and trial.slot.id == best.slot.id,
@@ -46,11 +66,23 @@ def search_curves(trials: Sequence[Trial], best: Trial | None) -> tuple[Curve, .
         for trial in trials
         if trial.epochs
     ]
-    return tuple(sorted(found, key=lambda curve: curve.best))
+    ranked = sorted(found, key=lambda curve: (curve.best, max(curve.values)), reverse=True)
+    others = ranked[MOST_BEST:]
+    if len(others) > MOST_OTHERS:
+        others = random.Random(0).sample(others, MOST_OTHERS)
+    drawn = set(map(id, ranked[:MOST_BEST] + others))
+    return SearchCurves(
+        lines=tuple(
+            sorted((c for c in found if id(c) in drawn), key=lambda curve: curve.best),
+        ),
+        groups=groups,
+        trials=len(found),
+    )
 
 
-def draw_search_curves(curves: Sequence[Curve]) -> go.Figure:
-    """Draw the search's curves, thin and coloured by optimizer, the best one thick."""
+def draw_search_curves(found: SearchCurves) -> go.Figure:
+    """Draw the search's curves, thin and in the colours of their groups, the best one thick."""
+    curves, groups = found.lines, found.groups
     drawing = theme.figure(
         title=f"{MAP50_95.title} on the validation split after each epoch",
         x=theme.axis("epoch", dtick=_tick(curves)),
@@ -58,27 +90,25 @@ def draw_search_curves(curves: Sequence[Curve]) -> go.Figure:
         height=440,
         legend="above",
     )
-    groups = sorted({curve.group for curve in curves})
-    for group in groups:  # one legend line a group, however many trials
+    for group in groups.values:  # one legend line a group, however many trials
         drawing.add_scatter(
             x=[None],
             y=[None],
             mode="lines",
-            name=group or "trial",
-            line={"color": theme.colour(groups.index(group)), "width": 2},
+            name=theme.words(groups.label(group)),
+            line={"color": groups.colour(group), "width": 2},
         )
     for curve in curves:
         drawing.add_scatter(
             x=list(curve.epochs),
-            y=list(curve.values),
+            y=[round(value, 5) for value in curve.values],
             mode="lines+markers" if curve.best or len(curve.epochs) == 1 else "lines",
-            name="best" if curve.best else curve.name,
-            text=[curve.name] * len(curve.epochs),
-            hovertemplate="%{text}<br>epoch %{x}: %{y:.3f}<extra></extra>",
+            name="best" if curve.best else "",
+            hovertemplate=f"{theme.words(curve.name)}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>",
             showlegend=curve.best,
             opacity=1.0 if curve.best else 0.45,
             line={
-                "color": theme.INK if curve.best else theme.colour(groups.index(curve.group)),
+                "color": theme.INK if curve.best else groups.colour(curve.group),
                 "width": 3.5 if curve.best else 1.5,
             },
         )

@@ -1,42 +1,37 @@
 """The same test images three times: the truth, the baseline's boxes, the best's boxes."""
 
-import base64
-import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
-from PIL import Image, ImageDraw, ImageFont
-
 from sweep.data.prepared import PreparedDataset, Split
 from sweep.evaluation.result import Evaluation
-from sweep.pages import theme
 from sweep.report.data import ReportData
-from sweep.report.figures.matching import IOU, Box, f1
+from sweep.report.figures.labelling import MOST_BOXES
+from sweep.report.figures.matching import IOU, Box, Match, match
 from sweep.stages.retrain import BASELINE, BEST
 
 CONFIDENCE = 0.25
 """Boxes below it are not drawn and do not count."""
 DIFFERING, TYPICAL = 8, 4
-WIDTH_PX = 420
-"""Of a drawn image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One image of the split with three sets of boxes."""
+    """One image of the split, its truth and what each model found of it."""
 
     path: Path
+    name: str
+    """In the source that the dataset was prepared from."""
     why: str
     """Why it was picked: `the models differ` or `typical`."""
-    boxes: Mapping[str, tuple[Box, ...]]
-    """By `truth`, `baseline`, `best`."""
-    baseline_f1: float
-    best_f1: float
+    truth: tuple[Box, ...]
+    baseline: Match
+    best: Match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +67,8 @@ def gallery(data: ReportData) -> Gallery:
         rule=f"First up to {DIFFERING} images where the F1 scores of the two models differ most, "
         f"then {TYPICAL} whose mean F1 is nearest the median. F1 counts boxes of confidence "
         f"{CONFIDENCE} or more; right are those that overlap a truth of their class at IoU {IOU} "
-        "or more.",
+        "or more. Thick boxes are wrong, dashed ones missed; they are drawn first, at most "
+        f"{MOST_BOXES} boxes on a picture.",
     )
 
 
@@ -84,10 +80,10 @@ def choose(pictures: list[Picture]) -> tuple[Picture, ...]:
     ordered = sorted(pictures, key=lambda picture: picture.path.name)
 
     def gap(picture: Picture) -> float:
-        return abs(picture.best_f1 - picture.baseline_f1)
+        return abs(picture.best.f1 - picture.baseline.f1)
 
     def mean(picture: Picture) -> float:
-        return (picture.best_f1 + picture.baseline_f1) / 2
+        return (picture.best.f1 + picture.baseline.f1) / 2
 
     differing = sorted(filter(gap, ordered), key=gap, reverse=True)[:DIFFERING]
     rest = [picture for picture in ordered if picture not in differing]
@@ -112,10 +108,11 @@ def _pictures(dataset: PreparedDataset, judged: Mapping[str, Evaluation]) -> lis
         pictures.append(
             Picture(
                 path=dataset.images(split) / image["file_name"],
+                name=image.get("source", image["file_name"]),
                 why="",
-                boxes=boxes,
-                baseline_f1=f1(boxes["truth"], boxes[BASELINE]),
-                best_f1=f1(boxes["truth"], boxes[BEST]),
+                truth=boxes["truth"],
+                baseline=match(boxes["truth"], boxes[BASELINE]),
+                best=match(boxes["truth"], boxes[BEST]),
             )
         )
     return pictures
@@ -138,33 +135,18 @@ def _by_image(boxes: list[dict[str, Any]]) -> dict[int, list[Box]]:
     return found
 
 
-def draw_boxes(path: Path, boxes: tuple[Box, ...], classes: tuple[str, ...]) -> str:
-    """Draw boxes with class and confidence onto an image, `WIDTH_PX` wide; return a data URI."""
-    with Image.open(path) as opened:
-        scale = WIDTH_PX / opened.width
-        picture = opened.convert("RGB").resize((WIDTH_PX, max(1, round(opened.height * scale))))
-    pen = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(size=13)
-    upwards = sorted(boxes, key=lambda box: box.score)  # the surest on top
-    for box in upwards:
-        right, bottom = (box.x + box.width) * scale, (box.y + box.height) * scale
-        corners = (box.x * scale, box.y * scale, right, bottom)
-        pen.rectangle(corners, outline=theme.colour(box.cls), width=3)
-    for box in upwards:
-        colour = theme.colour(box.cls)
-        label = classes[box.cls] if box.score == 1.0 else f"{classes[box.cls]} {box.score:.2f}"
-        place = (max(0.0, box.x * scale), max(0.0, box.y * scale - 16))
-        pen.rectangle(pen.textbbox(place, label, font=font), fill=colour, outline=colour, width=2)
-        pen.text(place, label, fill="white", font=font)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def describe(boxes: tuple[Box, ...], classes: tuple[str, ...]) -> str:
+def describe(boxes: Sequence[Box], classes: Sequence[str]) -> str:
     """Return the boxes in words: `3 boxes: 2 glass, 1 paper`."""
     if not boxes:
         return "no boxes"
     counts = Counter(classes[box.cls] for box in boxes)
     kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     return f"{len(boxes)} {'box' if len(boxes) == 1 else 'boxes'}: {kinds}"
+
+
+def errors_of(found: Match) -> str:
+    """Return how a model did on a picture: `F1 0.667, 1 wrong, 1 missed`."""
+    counts = [(len(found.wrong), "wrong"), (len(found.missed), "missed")]
+    return ", ".join(
+        [f"F1 {found.f1:.3f}", *(f"{count} {what}" for count, what in counts if count)]
+    )

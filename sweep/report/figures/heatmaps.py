@@ -74,6 +74,8 @@ class Heatmaps:
     low: float = 0.0
     high: float = 0.0
     """Lowest and highest score over all maps; both 0 where no trial completed."""
+    scored: bool = False
+    """Whether any trial completed with a score."""
     best_over: tuple[str, ...] = ()
     """Searched settings that a cell is the best over."""
     missing: str = ""
@@ -130,6 +132,7 @@ def heatmaps(
         maps=maps,
         low=min(values, default=0.0),
         high=max(values, default=0.0),
+        scored=bool(values),
         best_over=tuple(name for name in space if name not in (row, column, OPTIMIZER)),
     )
 
@@ -156,7 +159,7 @@ def draw_heatmap(found: Heatmap, scale: Heatmaps) -> go.Figure:
     columns = [setting(value) for value in found.columns]
     rows = [setting(value) for value in found.rows]
     drawing = theme.figure(
-        title=f"{found.title}, {scale.metric.title}",
+        title=f"{theme.words(theme.short(found.title))}, {scale.metric.title}",
         x=theme.places(axis_name(found.column_name, found.optimizer), columns),
         y=theme.places(
             axis_name(found.row_name, found.optimizer), rows, range=[len(rows) - 0.5, -0.5]
@@ -194,11 +197,11 @@ def _font(cell: Cell, low: float, span: float) -> dict[str, Any]:
         settled = cell.trial is not None and cell.trial.state.final
         return {"size": 11, "color": theme.WARNING if settled else theme.MUTED}
     dark = (cell.value - low) / span > theme.DARK_FROM
-    return {"size": 13, "color": "white" if dark else theme.INK}
+    return {"size": 13, "color": theme.ON_DARK if dark else theme.INK}
 
 
 def _hover(cell: Cell) -> str:
     if cell.trial is None:
         return "no trial here"
     lines = [f"trial {cell.trial.name}: {cell.text}", cell.trial.reason]
-    return "<br>".join(line for line in lines if line)
+    return "<br>".join(theme.words(line) for line in lines if line)

@@ -1,6 +1,7 @@
 """How much each searched setting decides a score: fANOVA over the completed trials."""
 
 import contextlib
+import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ FEWEST_TRIALS = 8
 """With fewer completed trials an estimate says nothing."""
 FEW_TRIALS = 30
 """With fewer completed trials an estimate is rough."""
+MOST_TRIALS = 200
+"""Of more trials a sample is taken: the estimate takes a time that grows with their square."""
 _SEED = 0
 
 
@@ -24,7 +27,7 @@ class Importance:
 
     metric: Metric
     trials: int
-    """Completed trials that the estimate rests on."""
+    """Completed trials with a score."""
     shares: Mapping[str, float] = field(default_factory=dict)
     """Sum 1, largest first; empty where there are none. Conditional settings have none."""
     missing: str = ""
@@ -39,9 +42,13 @@ def importance(
     The trials are put into a study in memory; the sweep's own study is not needed.
     """
     scored = [(trial, score) for trial in trials if (score := trial.score(metric)) is not None]
-    missing = _missing(len(scored), {score for _, score in scored}, space)
+    trials_scored = len(scored)
+    missing = _missing([score for _, score in scored], space)
     if missing:
-        return Importance(metric=metric, trials=len(scored), missing=missing)
+        return Importance(metric=metric, trials=trials_scored, missing=missing)
+
+    if len(scored) > MOST_TRIALS:
+        scored = random.Random(_SEED).sample(scored, MOST_TRIALS)
 
     import optuna
 
@@ -62,16 +69,22 @@ def importance(
             study,
             evaluator=optuna.importance.FanovaImportanceEvaluator(seed=_SEED),
         )
-    return Importance(metric=metric, trials=len(scored), shares=shares)
+    return Importance(metric=metric, trials=trials_scored, shares=shares)
 
 
-def _missing(trials: int, scores: set[float], space: Mapping[str, Parameter]) -> str:
+def _missing(scores: Sequence[float], space: Mapping[str, Parameter]) -> str:
     """Say why there is no estimate; empty where there is one."""
     if len(space) < 2:
         return "only one setting is searched"
-    if trials < FEWEST_TRIALS:
-        return f"{trials} completed trials; an estimate needs at least {FEWEST_TRIALS}"
-    if len(scores) == 1:
+    if len(scores) < FEWEST_TRIALS:
+        return f"{len(scores)} completed trials; an estimate needs at least {FEWEST_TRIALS}"
+    above = sum(score > 0 for score in scores)
+    if above < FEWEST_TRIALS:
+        return (
+            f"{above} of {len(scores)} completed trials scored above 0; an estimate needs at least "
+            f"{FEWEST_TRIALS}"
+        )
+    if len(set(scores)) == 1:
         return "every trial has the same score"
     return ""
 
@@ -98,17 +111,18 @@ def draw_importance(found: Importance) -> go.Figure:
     drawing = theme.figure(
         title=f"Importance for {found.metric.title}",
         x=theme.axis("share of importance", range=[0, 1.12 * max(values)], tickformat=".0%"),
-        y=theme.axis("", type="category", showgrid=False),
+        y=theme.places("", names),
         height=130 + 34 * len(names),
     )
     drawing.add_bar(
         x=values,
-        y=names,
+        y=list(range(len(names))),
         orientation="h",
         marker={"color": theme.ACCENT},
         text=[f"{value:.0%}" for value in values],
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        customdata=[theme.words(name) for name in names],
+        hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
     )
     return drawing

@@ -32,19 +32,36 @@ def iou(first: Box, second: Box) -> float:
     return shared / union if union > 0 else 0.0
 
 
-def f1(truth: Sequence[Box], found: Sequence[Box]) -> float:
-    """Return the F1 score of `found`: a box is right that overlaps a free truth of its class.
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """Which boxes of a picture are right."""
 
-    Boxes claim in the order of confidence. An image with neither truth nor boxes scores 1.
+    right: tuple[Box, ...]
+    wrong: tuple[Box, ...]
+    """They find no free truth of their class."""
+    missed: tuple[Box, ...]
+    """Truths that no box finds."""
+
+    @property
+    def f1(self) -> float:
+        """The F1 score, in [0, 1]; 1 for a picture with neither truth nor boxes."""
+        total = 2 * len(self.right) + len(self.wrong) + len(self.missed)
+        return 2 * len(self.right) / total if total else 1.0
+
+
+def match(truth: Sequence[Box], found: Sequence[Box]) -> Match:
+    """Match boxes with truths: right is one that overlaps a free truth of its class.
+
+    Boxes claim in the order of confidence.
     """
-    if not truth and not found:
-        return 1.0
     free = list(truth)
-    right = 0
+    right, wrong = [], []
     for box in sorted(found, key=lambda box: -box.score):
         same = [other for other in free if other.cls == box.cls]
         nearest = max(same, key=lambda other: iou(box, other), default=None)
         if nearest is not None and iou(box, nearest) >= IOU:
             free.remove(nearest)
-            right += 1
-    return 2 * right / (len(truth) + len(found))
+            right.append(box)
+        else:
+            wrong.append(box)
+    return Match(right=tuple(right), wrong=tuple(wrong), missed=tuple(free))

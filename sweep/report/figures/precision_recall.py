@@ -7,6 +7,9 @@ import plotly.graph_objects as go
 from sweep.evaluation.result import Evaluation
 from sweep.pages import theme
 
+MOST_NAMED = 24
+"""Classes that a legend has room for; the names of more are seen on hover."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassCurve:
@@ -38,21 +41,24 @@ def precision_recall(evaluation: Evaluation) -> tuple[ClassCurve, ...]:
 
 def draw_precision_recall(curves: tuple[ClassCurve, ...], title: str) -> go.Figure:
     """Draw the curves on axes from 0 to 1; the legend tells each one's area."""
+    named = len(curves) <= MOST_NAMED
     drawing = theme.figure(
         title=title,
         x=theme.axis("recall", range=[0, 1.01], dtick=0.2),
         y=theme.axis("precision", range=[0, 1.03], dtick=0.2),
-        height=380 + 18 * (len(curves) // 2),
-        legend="below",
+        height=380 + (18 * (len(curves) // 2) if named else 0),
+        legend="below" if named else "none",
     )
     for curve in curves:
-        area = "" if curve.ap50 is None else f" {curve.ap50:.2f}"
+        area = "" if curve.ap50 is None else f" {curve.ap50:.3f}"
         drawing.add_scatter(
             x=[round(value, 4) for value in curve.recall],
             y=[round(value, 4) for value in curve.precision],
             mode="lines",
-            name=f"{curve.name}{area}",
-            line={"color": theme.colour(curve.index), "width": 2},
-            hovertemplate=f"{curve.name}<br>recall %{{x:.2f}}, precision %{{y:.2f}}<extra></extra>",
+            name=f"{theme.words(theme.short(curve.name))}{area}",
+            opacity=1.0 if named else 0.5,
+            line={"color": theme.colour(curve.index), "width": 2 if named else 1},
+            hovertemplate=f"{theme.words(curve.name)}{area}<br>"
+            "recall %{x:.2f}, precision %{y:.2f}<extra></extra>",
         )
     return drawing

@@ -1,6 +1,6 @@
 """What the page shows of the retrained models: training, test scores, pictures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sweep.pages import theme
@@ -9,22 +9,28 @@ from sweep.report.data import ReportData
 from sweep.report.figures.comparison import ClassScore, Pair, Score, comparison, draw_classes
 from sweep.report.figures.confusion import confusion, draw_confusion
 from sweep.report.figures.curves import draw_panel, retrain_panels
-from sweep.report.figures.gallery import describe, draw_boxes, gallery
+from sweep.report.figures.gallery import Gallery, Picture, describe, errors_of, gallery
+from sweep.report.figures.labelling import of_model, of_truth, photo
 from sweep.report.figures.precision_recall import draw_precision_recall, precision_recall
 from sweep.report.trials import METRICS
 from sweep.stages.retrain import BASELINE, BEST
 
+_MANY_CLASSES = 20
+"""From where on a table of them can be filtered."""
 
-def retrain_section(data: ReportData) -> dict[str, Any]:
-    """Return scores and losses of both retrainings over epochs."""
+
+def retrain_section(data: ReportData) -> dict[str, Any] | None:
+    """Return scores and losses of both retrainings over epochs; None before the first epoch."""
+    panels = retrain_panels([run.trial for run in data.retrained])
+    if not panels:
+        return None
     return {
-        "retrains": data.retrain_stage is not None,
         "lines": [
             ("baseline", theme.MUTED, "solid"),
             ("best", theme.ACCENT, "solid"),
             ("loss on the validation split", theme.INK, "dotted"),
         ],
-        "panels": retrain_panels([run.trial for run in data.retrained]),
+        "panels": panels,
         "draw": draw_panel,
     }
 
@@ -32,31 +38,33 @@ def retrain_section(data: ReportData) -> dict[str, Any]:
 def score_table(scores: Iterable[Score], caption: str) -> Table:
     """Return scores of both models with their difference."""
     return Table(
-        head=["score", "judge", BASELINE, BEST, "difference"],
-        rows=[[score.name, score.judge, *_numbers(score.pair)] for score in scores],
+        head=["score", "difference", BASELINE, BEST, "judge"],
+        rows=[
+            [score.name, _difference(score.pair), *_numbers(score.pair), score.judge]
+            for score in scores
+        ],
         caption=caption,
     )
 
 
-def _numbers(pair: Pair) -> tuple[Cell, Cell, Cell]:
-    return number(pair.baseline), number(pair.best), number(pair.difference, signed=True)
+def _difference(pair: Pair) -> Cell:
+    return number(pair.difference, signed=True)
 
 
-def judgement_section(data: ReportData) -> dict[str, Any]:
-    """Return everything that was measured on the split that the models are judged on."""
+def _numbers(pair: Pair) -> tuple[Cell, Cell]:
+    return number(pair.baseline), number(pair.best)
+
+
+def judgement_section(data: ReportData) -> dict[str, Any] | None:
+    """Return what was measured on the split of the judgement; None where neither was judged."""
     compared = comparison(data.judged)
-    content = {
-        "retrains": data.retrain_stage is not None,
-        "split": data.judged_on,
-        "gaps": [run for run in data.retrained if run.missing],
-        "compared": compared,
-    }
     if compared is None:
-        return content
+        return None
     caption = f"Scores on {compared.images} images; precision and recall at the best F1, IoU 0.50"
     judged = data.judged.items()
     return {
-        **content,
+        "gaps": [run for run in data.retrained if run.missing],
+        "compared": compared,
         "scores": score_table(compared.scores, caption),
         "classes": class_table(compared.classes),
         "metrics": METRICS,
@@ -68,23 +76,47 @@ def judgement_section(data: ReportData) -> dict[str, Any]:
     }
 
 
-def class_table(classes: Iterable[ClassScore]) -> Table:
+def class_table(classes: Sequence[ClassScore]) -> Table:
     """Return each class's average precision by Ultralytics, with differences."""
     return Table(
         head=[
-            *("class", "boxes"),
-            *("AP50 baseline", "AP50 best", "difference"),
-            *("AP50-95 baseline", "AP50-95 best", "difference"),
+            *("class", "AP50-95 difference", "AP50 difference", "boxes"),
+            *("AP50-95 baseline", "AP50-95 best", "AP50 baseline", "AP50 best"),
         ],
         rows=[
-            [found.name, number(found.boxes, 0), *_numbers(found.map50), *_numbers(found.map50_95)]
+            [
+                found.name,
+                *(_difference(found.map50_95), _difference(found.map50), number(found.boxes, 0)),
+                *(*_numbers(found.map50_95), *_numbers(found.map50)),
+            ]
             for found in classes
         ],
         caption="Average precision by class (Ultralytics); no number where the split has no box",
         sortable=True,
+        filterable=len(classes) > _MANY_CLASSES,
     )
 
 
-def gallery_section(data: ReportData) -> dict[str, Any]:
-    """Return the pictures, each one three times."""
-    return {"found": gallery(data), "describe": describe, "draw": draw_boxes}
+def gallery_section(data: ReportData) -> dict[str, Any] | None:
+    """Return the pictures, each one three times; None where neither model was judged."""
+    if not data.judged:
+        return None
+    found = gallery(data)
+    return {"found": found, "pictures": (_shown(picture, found) for picture in found.pictures)}
+
+
+def _shown(picture: Picture, found: Gallery) -> dict[str, Any]:
+    """Return a picture's image and its three views: a caption, words and boxes."""
+    image = photo(picture.path)
+    views = [
+        (
+            "ground truth",
+            describe(picture.truth, found.classes),
+            of_truth(image, picture.truth, found.classes),
+        )
+    ]
+    for label, matched in ((BASELINE, picture.baseline), (BEST, picture.best)):
+        boxes = describe((*matched.right, *matched.wrong), found.classes)
+        caption = f"{label}, {errors_of(matched)}"
+        views.append((caption, boxes, of_model(image, matched, found.classes)))
+    return {"picture": picture, "photo": image, "views": views}

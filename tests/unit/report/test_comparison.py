@@ -53,9 +53,43 @@ def test_a_class_without_boxes_has_no_score_and_no_bar():
     assert found.classes[1].map50.difference is None
     drawing = draw_classes(found, MAP50)
     assert [(bar.name, tuple(bar.x), tuple(bar.y)) for bar in drawing.data] == [
-        ("baseline", ("paper",), (0.20,)),
-        ("best", ("paper",), (0.37,)),
+        ("baseline", (0,), (0.20,)),
+        ("best", (0,), (0.37,)),
     ]
+    assert drawing.layout.xaxis.ticktext == ("paper",)
+
+
+def test_of_hundreds_of_classes_those_with_the_widest_gap_have_bars():
+    one = judged(0.2, 0.1)
+    names = tuple(f"class {place}" for place in range(200))
+
+    def many(ap50: float) -> Evaluation:
+        scores = [
+            one.per_class[0].model_copy(update={"name": name, "ap50": ap50 * place / 200})
+            for place, name in enumerate(names)
+        ]
+        return one.model_copy(update={"per_class": tuple(scores), "classes": names})
+
+    drawing = draw_classes(comparison({"baseline": many(0.1), "best": many(0.9)}), MAP50)
+
+    assert list(drawing.data[0].customdata) == list(names[-30:])
+    assert drawing.layout.title.text == "AP50 by class, 30 with the widest gap"
+
+
+def test_a_matrix_of_hundreds_of_classes_stays_small_and_readable():
+    size = 300
+    matrix = tuple(
+        tuple(int(row == column) for column in range(size + 1)) for row in range(size + 1)
+    )
+    found = judged(0.2, 0.1).model_copy(
+        update={"classes": tuple(f"{'long ' * 12}{n}" for n in range(size)), "confusion": matrix}
+    )
+
+    drawing = draw_confusion(confusion(found), "Confusion")
+
+    assert len(drawing.layout.xaxis.ticktext) <= 40
+    assert max(map(len, drawing.layout.xaxis.ticktext)) <= 24
+    assert len(drawing.to_json()) < 2_000_000
 
 
 def test_one_model_alone_is_shown_without_a_difference():
@@ -86,4 +120,4 @@ def test_precision_recall_has_a_curve_for_each_class_with_boxes():
     assert (curve.name, curve.ap50, curve.index) == ("paper", 0.2, 0)
     drawing = draw_precision_recall((curve,), "Precision-recall")
     assert isinstance(drawing, go.Figure)
-    assert drawing.data[0].name == "paper 0.20"
+    assert drawing.data[0].name == "paper 0.200"

@@ -14,7 +14,7 @@ from tests.factories import BASELINE, BEST, grid, make_search, make_slot, make_s
 
 
 def test_every_trial_with_an_epoch_has_a_curve_and_the_best_is_drawn_last(whole):
-    curves = search_curves(whole.search, whole.best)
+    curves = search_curves(whole.search, whole.best, whole.space).lines
 
     assert len(curves) == 45
     assert [curve.best for curve in curves] == [False] * 44 + [True]
@@ -28,14 +28,29 @@ def test_a_trial_without_an_epoch_has_no_curve():
     slots = [make_slot(0, grid()[0]), make_slot(1, grid()[1], state=SlotState.QUEUED)]
     data = read(make_sweep(make_search(slots)))
 
-    assert len(search_curves(data.search, data.best)) == 1
+    assert len(search_curves(data.search, data.best, data.space).lines) == 1
+
+
+def test_of_a_thousand_trials_the_highest_and_some_others_are_drawn():
+    space = {"lr0": {"low": 1e-4, "high": 0.1, "log": True}}
+    slots = [make_slot(n, {"lr0": 0.01}, epochs=1, score=n / 1000) for n in range(1000)]
+    data = read(make_sweep(make_search(slots), space=space))
+
+    found = search_curves(data.search, data.best, data.space)
+
+    drawn = [curve.values[-1] for curve in found.lines]
+    assert found.trials == 1000
+    assert len(drawn) == 200
+    assert {n / 1000 for n in range(900, 1000)} <= set(drawn)
+    assert min(drawn) < 0.1
+    assert found.lines[-1].best
 
 
 def test_the_drawing_names_each_optimizer_once(whole):
-    drawing = draw_search_curves(search_curves(whole.search, whole.best))
+    drawing = draw_search_curves(search_curves(whole.search, whole.best, whole.space))
 
     shown = [trace.name for trace in drawing.data if trace.showlegend is not False]
-    assert shown == ["Adam", "AdamW", "SGD", "best"]
+    assert shown == ["SGD", "Adam", "AdamW", "best"]
 
 
 def test_retrainings_have_scores_and_losses_side_by_side(whole):

@@ -1,15 +1,12 @@
-import base64
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from sweep.report.data import read
-from sweep.report.figures.gallery import Picture, choose, describe, draw_boxes, gallery
-from sweep.report.figures.matching import Box, f1, iou
+from sweep.report.figures.gallery import Picture, choose, describe, errors_of, gallery
+from sweep.report.figures.matching import Box, Match, iou, match
 from tests.factories import make_sweep
 
 
@@ -24,17 +21,35 @@ def test_iou_is_the_shared_part_of_both():
 
 
 def test_f1_counts_each_truth_once_and_only_for_its_class():
-    assert f1([box()], [box()]) == 1.0
-    assert f1([box()], [box(), box(x=1)]) == pytest.approx(2 / 3)
-    assert f1([box()], [box(cls=1)]) == 0.0
-    assert f1([box(), box(x=50)], [box()]) == pytest.approx(2 / 3)
-    assert f1([], []) == 1.0
-    assert f1([], [box()]) == 0.0
+    assert match([box()], [box()]).f1 == 1.0
+    assert match([box()], [box(), box(x=1)]).f1 == pytest.approx(2 / 3)
+    assert match([box()], [box(cls=1)]).f1 == 0.0
+    assert match([box(), box(x=50)], [box()]).f1 == pytest.approx(2 / 3)
+    assert match([], []).f1 == 1.0
+    assert match([], [box()]).f1 == 0.0
+
+
+def test_boxes_are_right_wrong_or_missed():
+    found = match([box(), box(x=50)], [box(score=0.9), box(x=1, score=0.8), box(cls=1, score=0.7)])
+
+    assert found.right == (box(score=0.9),)
+    assert found.wrong == (box(x=1, score=0.8), box(cls=1, score=0.7))
+    assert found.missed == (box(x=50),)
+    assert errors_of(found) == "F1 0.400, 2 wrong, 1 missed"
 
 
 def picture(name: int, baseline: float, best: float) -> Picture:
     path = Path(f"{name:02}.jpg")
-    return Picture(path=path, why="", boxes={}, baseline_f1=baseline, best_f1=best)
+    return Picture(
+        path=path, name=path.name, why="", truth=(), baseline=scoring(baseline), best=scoring(best)
+    )
+
+
+def scoring(f1: float) -> Match:
+    right = round(f1 * 10)
+    return Match(
+        right=(box(),) * right, wrong=(box(),) * (10 - right), missed=(box(),) * (10 - right)
+    )
 
 
 def test_images_that_differ_most_come_first_then_typical_ones():
@@ -61,7 +76,11 @@ def test_a_whole_sweep_has_twelve_pictures(whole):
     assert found.missing == ""
     assert len(found.pictures) == 12
     assert all(picture.path.is_file() for picture in found.pictures)
-    scores = [drawn.score for picture in found.pictures for drawn in picture.boxes["best"]]
+    scores = [
+        drawn.score
+        for picture in found.pictures
+        for drawn in (*picture.best.right, *picture.best.wrong)
+    ]
     assert min(scores) >= 0.25
 
 
@@ -75,7 +94,7 @@ def test_boxes_below_the_confidence_do_not_count(whole_sweep, tmp_path):
 
     found = gallery(replace(data, retrained=(data.run("baseline"), best)))
 
-    assert all(picture.boxes["best"] == () for picture in found.pictures)
+    assert all(picture.best.right == picture.best.wrong == () for picture in found.pictures)
 
 
 def test_what_cannot_be_read_leaves_a_reason(whole, tmp_path):
@@ -93,21 +112,6 @@ def test_what_cannot_be_read_leaves_a_reason(whole, tmp_path):
         "there are no boxes of baseline: its training has not begun"
     )
     assert gallery(read(make_sweep())).missing == "this sweep retrains nothing"
-
-
-def test_boxes_are_drawn_in_the_colour_of_their_class(tmp_path):
-    path = tmp_path / "1.png"
-    Image.new("RGB", (840, 420), "white").save(path)
-    drawn = Box(cls=0, x=200, y=200, width=400, height=100, score=0.5)
-
-    uri = draw_boxes(path, (drawn,), ("glass",))
-
-    kind, data = uri.split(",")
-    assert kind == "data:image/jpeg;base64"
-    image = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert image.size == (420, 210)
-    assert image.getpixel((200, 101)) == pytest.approx((0, 114, 178), abs=40)  # its upper edge
-    assert image.getpixel((200, 125)) == pytest.approx((255, 255, 255), abs=10)
 
 
 def test_boxes_are_described_for_readers_who_do_not_see_them():

@@ -66,6 +66,30 @@ def test_where_there_is_none_it_says_why(count, space, reason):
     assert (found.shares, found.missing) == ({}, reason)
 
 
+def test_too_few_trials_above_zero_say_nothing_of_the_settings():
+    slots = [make_slot(n, params, score=0.2 if n < 7 else 0.0) for n, params in enumerate(grid())]
+    data = read(make_sweep(make_search(slots)))
+
+    assert importance(data.search, data.space, MAP50).missing == (
+        "7 of 45 completed trials scored above 0; an estimate needs at least 8"
+    )
+
+
+def test_of_many_trials_a_sample_is_enough(monkeypatch):
+    monkeypatch.setattr("sweep.report.figures.importance.MOST_TRIALS", 20)
+    slots = [
+        make_slot(number, params, score=0.3 if params["lr0"] >= 0.005 else 0.1)
+        for number, params in enumerate(grid())
+    ]
+    data = read(make_sweep(make_search(slots)))
+
+    found = importance(data.search, data.space, MAP50)
+
+    assert found.trials == 45
+    assert next(iter(found.shares)) == "lr0"
+    assert found == importance(data.search, data.space, MAP50)
+
+
 def test_optuna_keeps_quiet(whole, capfd):
     importance(whole.search, whole.space, MAP50)
 

@@ -36,10 +36,14 @@ def test_a_trial_without_a_result_has_no_score():
     failed = make_slot(0, grid()[0], state=SlotState.FAILED, failure_kind="oom", message="full")
     complete = make_slot(1, grid()[1])
     broken = replace(complete, result={**complete.result, "map50": float("nan")})
+    empty = replace(complete, result={**complete.result, "map50": None, "seconds": None})
 
     assert trial(failed).score(MAP50) is None
     assert trial(failed).reason == "oom: full"
     assert trial(broken).score(MAP50) is None
+    assert trial(empty).score(MAP50) is None  # what the database holds for a NaN
+    assert trial(empty).score_text(MAP50) == "—"
+    assert trial(empty).seconds == 150.0
 
 
 def test_seconds_of_an_unfinished_trial_are_those_of_its_epochs():

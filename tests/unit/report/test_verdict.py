@@ -23,12 +23,6 @@ def test_a_finished_sweep(whole):
     )
     assert found.caveats[0] == "Without a score: 1 pruned, 1 failed of 45 search trials."
     assert "one training run each (seed 0) on 24 images" in found.caveats[1]
-    assert [(score.name, score.judge) for score in found.scores] == [
-        ("mAP50", "Ultralytics"),
-        ("mAP50", "pycocotools"),
-        ("mAP50-95", "Ultralytics"),
-        ("mAP50-95", "pycocotools"),
-    ]
 
 
 def test_a_search_that_learned_nothing_has_no_best_setting():
@@ -43,7 +37,7 @@ def test_a_search_that_learned_nothing_has_no_best_setting():
 
     assert data.best is None
     assert (found.headline, found.search) == ("Nothing was learned", "The search has 3 trials.")
-    assert found.model == ""
+    assert [fact.name for fact in found.facts] == ["Cost"]
     assert "no completed trial of the search (3 in all) scored above 0" in found.caveats[0]
 
 
@@ -94,7 +88,6 @@ def test_an_unfinished_search_says_so():
     assert found.caveats == (
         "The search is not finished: 1 of 45 trials are settled, so the best setting may change.",
     )
-    assert found.scores == ()
 
 
 def test_nothing_completed():
@@ -102,6 +95,44 @@ def test_nothing_completed():
 
     assert found.headline == "No trial has completed yet"
     assert found.test == "This sweep retrains nothing, so nothing was judged on the test split."
+
+
+def failed(count: int, kind: str, message: str, first: int = 0) -> list:
+    return [
+        make_slot(
+            n, grid()[n], state=SlotState.FAILED, epochs=0, failure_kind=kind, message=message
+        )
+        for n in range(first, first + count)
+    ]
+
+
+def test_a_search_of_failed_trials_says_so_with_the_reasons():
+    slots = [*failed(40, "data", "no dataset here"), *failed(5, "oom", "out of memory", 40)]
+
+    found = verdict(read(make_sweep(make_search(slots), make_retrain([]))))
+
+    assert (found.title, found.headline) == ("Result", "All 45 trials of the search failed")
+    assert found.search == ("Why: data: no dataset here (40 trials); oom: out of memory (5 trials)")
+    assert found.test == "No trial of the search gave a setting to retrain."
+    assert found.facts == ()
+
+
+def test_one_failed_trial_and_a_mixture_have_their_own_words():
+    one = verdict(read(make_sweep(make_search(failed(1, "oom", "full")))))
+    pruned = make_slot(1, grid()[1], state=SlotState.PRUNED, epochs=1)
+    both = verdict(read(make_sweep(make_search([*failed(1, "oom", "full"), pruned]))))
+
+    assert one.headline == "The only trial of the search failed"
+    assert both.headline == "No trial of the search has a score"
+
+
+def test_what_failed_so_far_is_told_before_the_first_score():
+    waiting = make_slot(1, None, state=SlotState.QUEUED)
+
+    found = verdict(read(make_sweep(make_search([*failed(1, "oom", "full"), waiting]))))
+
+    assert found.headline == "No trial has completed yet"
+    assert found.search == "Why: oom: full (1 trial)"
 
 
 def test_a_failed_retraining_is_named_not_hidden():
