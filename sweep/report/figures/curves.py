@@ -13,7 +13,7 @@ from sweep.report.trials import MAP50_95, METRICS, Trial, settings
 from sweep.spec.space import Parameter
 from sweep.stages.retrain import BASELINE
 
-MOST_BEST, MOST_OTHERS = 100, 100
+MOST_BEST, MOST_OTHERS = 50, 50
 """Curves of a search that are drawn: of the trials that came highest, and of others by chance."""
 
 

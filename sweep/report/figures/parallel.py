@@ -12,7 +12,7 @@ from sweep.report.figures.grouping import Grouping, grouping
 from sweep.report.trials import Metric, Trial, setting, settings
 from sweep.spec.space import Parameter
 
-MOST_LINES = 200
+MOST_LINES = 100
 """More lines hide each other; those with the highest scores are drawn."""
 _AXIS_PX = 104
 """Least room of an axis."""

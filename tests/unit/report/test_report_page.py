@@ -306,7 +306,7 @@ def test_a_thousand_trials_make_a_page_of_a_few_megabytes(tmp_path):
 
     assert path.stat().st_size < 15e6
     page = without_plotly(path.read_text())
-    assert "200 of 1000 trials with at least one epoch" in page
+    assert "100 of 1000 trials with at least one epoch" in page
     assert "Estimated from 200 of 1000 trials" in page
 
 
