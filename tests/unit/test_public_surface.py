@@ -19,6 +19,7 @@ from storage.states import SlotState
 from sweep import InputError, SweepError
 from sweep.api import running
 from sweep.api.results import results_of
+from sweep.paths import sweep_file
 from tests.command import Command
 from tests.factories import make_retrain, make_slot, make_sweep
 
@@ -136,6 +137,12 @@ def test_the_status_is_plain_values(file: Path) -> None:
         "failures": [],
         "best": None,
     }
+
+
+def test_the_sweep_file_is_kept_as_written(file: Path) -> None:
+    file.write_text(f"# why these rates\n{file.read_text()}")
+    name = sweep.submit(file)
+    assert sweep_file(Path("runs"), name).read_text() == file.read_text()
 
 
 def test_a_paused_sweep_is_not_done(file: Path) -> None:
