@@ -7,7 +7,7 @@ for workers that can, and the worker serves other sweeps meanwhile.
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from storage.database import Database
 from storage.errors import DatabaseGone
@@ -44,7 +44,7 @@ class _Standing:
     """None where it can be worked on."""
     look_at_s: float = 0.0
     """When to look again, on the monotonic clock."""
-    pause_s: float = AGAIN_S[0]
+    pause_s: float = field(default_factory=lambda: AGAIN_S[0])
     """How long the sweep is left the next time."""
     submission: Submission | None = None
     """As it is found from here."""

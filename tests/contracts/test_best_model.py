@@ -19,6 +19,8 @@ from sweep.worker import upkeep as of_upkeep
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 SWEEP = {
     "name": "one",
     "trainer": "sweep.testing:instant_trainer",

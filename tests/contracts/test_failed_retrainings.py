@@ -17,6 +17,8 @@ from sweep.training.contract import Device
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 SWEEP = {
     "name": "one",
     "trainer": "sweep.testing:instant_trainer",

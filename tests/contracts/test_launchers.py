@@ -18,6 +18,8 @@ from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 from tests.command import Command
 
+pytestmark = pytest.mark.slow
+
 SWEEP = {
     "name": "one",
     "trainer": "sweep.testing:instant_trainer",

@@ -19,6 +19,8 @@ from sweep.training.contract import Device
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 LISTS = [[0.1, 0.2], [0.3], None]
 SWEEP: dict[str, Any] = {
     "name": "one",

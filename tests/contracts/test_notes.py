@@ -8,6 +8,8 @@ from sqlalchemy import Engine
 from storage.optuna.storage import open_storage
 from storage.optuna.studies import NOTED_TRIALS, Studies
 
+pytestmark = pytest.mark.slow
+
 dashboard = pytest.importorskip(
     "optuna_dashboard", reason="needs optuna-dashboard: pip install optuna-dashboard"
 )

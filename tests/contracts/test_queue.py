@@ -236,6 +236,7 @@ def test_workers_are_seen_until_they_leave(engine: Engine) -> None:
 PROCESSES, BUDGET = 4, 60
 
 
+@pytest.mark.slow
 def test_many_processes_claim_every_slot_exactly_once(engine: Engine) -> None:
     submit(engine, budget=BUDGET)
     context = multiprocessing.get_context("spawn")

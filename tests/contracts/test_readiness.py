@@ -30,6 +30,8 @@ from sweep.worker.places import read_here
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = b"PK\x03\x04 weights"
 VANISHING = """
 import shutil

@@ -20,6 +20,8 @@ from sweep.stages.plan import kind_of
 from sweep.submission.retrain import add_retrain_stage, with_baseline
 from sweep.submission.submit import load, submit
 
+pytestmark = pytest.mark.slow
+
 Searched = Callable[..., Engine]
 
 

@@ -22,6 +22,8 @@ from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 from tests.repeats import Repeats
 
+pytestmark = pytest.mark.slow
+
 SWEEP = {
     "name": "one",
     "trainer": "sweep.testing:instant_trainer",

@@ -21,6 +21,8 @@ from sweep.worker.attempt import Attempt
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 STUDY = "one/search"
 CONTENT: dict[str, Any] = {
     "name": "one",

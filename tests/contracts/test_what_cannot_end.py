@@ -316,6 +316,7 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

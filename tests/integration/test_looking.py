@@ -19,6 +19,8 @@ import yaml
 from sweep import cli
 from sweep.cli import inspect
 
+pytestmark = pytest.mark.slow
+
 CONTENT: dict[str, Any] = {
     "name": "one",
     "trainer": "sweep.testing:instant_trainer",

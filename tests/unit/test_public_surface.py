@@ -70,6 +70,7 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert done.stdout.split("\n") == ["[]", "[]", ""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [sweep, importlib.import_module("sweep.testing")]
@@ -145,6 +146,7 @@ def test_the_sweep_file_is_kept_as_written(file: Path) -> None:
     assert sweep_file(Path("runs"), name).read_text() == file.read_text()
 
 
+@pytest.mark.slow
 def test_a_paused_sweep_is_not_done(file: Path) -> None:
     name = sweep.submit(file)
     commands.pause(Database.open("sqlite:///sweep.db").engine, name)

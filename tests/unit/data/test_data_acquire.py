@@ -23,6 +23,8 @@ from sweep.files.download import ATTEMPTS, FetchError, Remote
 from tests.datasets import load
 from tests.web import Answer, Web, body, in_turn, serving
 
+pytestmark = pytest.mark.slow
+
 PHOTO = encode_jpeg(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))
 COUNT = 6
 

@@ -19,6 +19,8 @@ from sweep.data.prepared import SPLITS, PreparedDataset
 from sweep.errors import InputError, SweepError
 from tests.datasets import load, make_photos
 
+pytestmark = pytest.mark.slow
+
 BCCD = Path(__file__).parents[4] / "shared" / "data" / "bccd"
 
 SHAPES: dict[str, Any] = {
@@ -74,7 +76,6 @@ def test_data_yaml_names_no_machine(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.slow
 def test_ultralytics_finds_a_moved_folder(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("YOLO_OFFLINE", "true")
     monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))

@@ -23,6 +23,8 @@ from tests.factories import (
     make_sweep,
 )
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = [
     *("verdict", "heatmaps", "curves", "importance", "retraining"),
     *("test", "gallery", "trials", "provenance"),
