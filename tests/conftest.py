@@ -26,7 +26,8 @@ def stream_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """Undo what a command did to this process: at its end it ignores Ctrl-C."""
+    """Let each test hear Ctrl-C: a command ignores it at its end, a shell in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
