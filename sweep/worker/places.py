@@ -11,7 +11,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -36,11 +36,25 @@ class NotHere(SweepError):
     """What a training of a sweep needs is not here: serve another sweep, or wait."""
 
 
-def standing(engine: Engine) -> tuple[Path, ...]:
-    """Return the folders that may be the project's: the current one, and the SQLite database's."""
+@dataclass(frozen=True, kw_only=True)
+class Standpoint:
+    """The folders that may be the project's."""
+
+    current: Path
+    beside: Path | None
+    """Where the SQLite database is; None for a server's."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Both, each once."""
+        return tuple(dict.fromkeys(path for path in (self.current, self.beside) if path))
+
+
+def standing(engine: Engine) -> Standpoint:
+    """Return from where this process looks for files of the sweeps in a database."""
     database = engine.url.database
     beside = Path(database).resolve().parent if is_sqlite(str(engine.url)) and database else None
-    return tuple(dict.fromkeys(path for path in (Path.cwd(), beside) if path is not None))
+    return Standpoint(current=Path.cwd(), beside=beside)
 
 
 def read_here(engine: Engine, name: str) -> SweepRecord:
@@ -72,20 +86,26 @@ def _moved(stage: StageRecord, before: Path, now: Path) -> StageRecord:
     return replace(stage, slots=tuple(map(move, stage.slots)))
 
 
-def runs_folder(submission: Submission, here: Sequence[Path]) -> Path:
-    """Return where a sweep's trials write: as at submit, or where the project's folder is now."""
+def runs_folder(submission: Submission, here: Standpoint) -> Path:
+    """Return where a sweep's trials write: as at submit, or where the project's folder is now.
+
+    Runs that lie beside their SQLite database were copied or moved together with it: whoever works
+    on a copy leaves the original alone, even where that still exists.
+    """
+    if here.beside and (here.beside / paths.RUNS / submission.name).is_dir():
+        return here.beside / paths.RUNS
     if submission.runs.parent.is_dir():
         return submission.runs
-    now = [folder / paths.RUNS for folder in here]
+    now = [folder / paths.RUNS for folder in here.folders]
     return next((runs for runs in now if (runs / submission.name).is_dir()), now[0])
 
 
-def dataset_folder(submission: Submission, here: Sequence[Path]) -> Path | None:
+def dataset_folder(submission: Submission, here: Standpoint) -> Path | None:
     """Return the folder of a sweep's prepared dataset; None where it is not found."""
     stored = submission.dataset
     if stored is None:
         return None
-    for folder in (stored, *_prepared(stored.name, [submission.runs.parent, *here])):
+    for folder in (stored, *_prepared(stored.name, [submission.runs.parent, *here.folders])):
         if _fingerprint(folder) == submission.fingerprint:
             return folder
     return None
@@ -107,7 +127,7 @@ def _fingerprint(dataset: Path) -> str | None:
     return str(found)
 
 
-def for_training(submission: Submission, trainer: str, here: Sequence[Path]) -> Submission:
+def for_training(submission: Submission, trainer: str, here: Standpoint) -> Submission:
     """Return a sweep with its files as they are found from here; missing weights are fetched.
 
     Raises:
@@ -117,7 +137,7 @@ def for_training(submission: Submission, trainer: str, here: Sequence[Path]) -> 
     if submission.dataset is not None and dataset is None:
         raise NotHere(
             f"its dataset is not here: neither {submission.dataset} nor a folder below "
-            f"{here[0] / paths.PREPARED} has the fingerprint {submission.fingerprint[:12]}; "
+            f"{here.current / paths.PREPARED} has the fingerprint {submission.fingerprint[:12]}; "
             "put it there, or start the worker where the project's folder is"
         )
     for module in _NEEDED.get(trainer, (trainer.partition(":")[0],)):
@@ -152,11 +172,11 @@ def _importable(module: str) -> bool:
     return found is not None
 
 
-def _weights(submission: Submission, trainer: str, here: Sequence[Path]) -> str:
+def _weights(submission: Submission, trainer: str, here: Standpoint) -> str:
     expected, stored = submission.model_sha256, Path(submission.model)
     if trainer not in BUILT_IN or expected is None:
         return submission.model
-    projects = [submission.runs.parent, *here]
+    projects = [submission.runs.parent, *here.folders]
     places = [stored, *(folder / paths.WEIGHTS / stored.name for folder in projects)]
     places += [folder / stored.name for folder in projects]
     for file in places:
@@ -165,10 +185,12 @@ def _weights(submission: Submission, trainer: str, here: Sequence[Path]) -> str:
     if stored.name not in ASSETS:
         raise NotHere(
             f"its weights are not here: neither {stored} nor a file of that name in "
-            f"{here[0] / paths.WEIGHTS} has the SHA-256 {expected[:12]}; put them there"
+            f"{here.current / paths.WEIGHTS} has the SHA-256 {expected[:12]}; put them there"
         )
     try:
-        return resolve_weights(stored.name, here[0] / paths.WEIGHTS, expected_sha256=expected).path
+        return resolve_weights(
+            stored.name, here.current / paths.WEIGHTS, expected_sha256=expected
+        ).path
     except SweepError as error:
         raise NotHere(f"its weights are not here, and cannot be fetched: {error}") from error
 

@@ -152,6 +152,8 @@ def with_unreadable_folder(project: Project, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         readiness, "unwritable", lambda runs: str(runs) if "elsewhere" in str(runs) else None
     )
+    (project.folder / "elsewhere").mkdir()
+    (project.folder / "runs" / "lacks").rename(project.folder / "elsewhere" / "lacks")
     project.store("lacks", runs=project.folder / "elsewhere")
 
 
@@ -364,6 +366,23 @@ def test_a_project_that_was_moved_goes_on(
     (first, _) = record.stages[0].slots
     assert first.result is not None
     assert first.result["checkpoint"] == str(moved / "runs" / "one" / "000001" / "1" / "best.pt")
+
+
+@pytest.mark.parametrize("stands_in_it", [True, False], ids=["in it", "elsewhere"])
+def test_a_copied_project_leaves_the_original_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stands_in_it: bool
+) -> None:
+    project.submit("one", dataset=True)
+    (project.folder / "runs" / "one").mkdir(parents=True, exist_ok=True)
+    project.database.engine.dispose()
+    shutil.copytree(project.folder, tmp_path / "copy")
+    before = sorted((project.folder / "runs").rglob("*"))
+    monkeypatch.chdir(tmp_path / "copy" if stands_in_it else tmp_path)
+    copy = Project(tmp_path / "copy", Database.open(f"sqlite:///{tmp_path / 'copy' / 'sweep.db'}"))
+    copy.worker().run()
+    assert copy.states("one") == COMPLETE
+    assert sorted((project.folder / "runs").rglob("*")) == before
+    assert len(list(copy.folder.glob("runs/one/search/*/attempt-1/train.log"))) == 2
 
 
 def test_weights_are_known_by_their_content(
