@@ -38,6 +38,7 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     MKL_NUM_THREADS="1",
     OPENBLAS_NUM_THREADS="1",
+    OMP_DYNAMIC="false",  # true: fewer threads than told on a busy machine, so other numbers
     PYTORCH_NVML_BASED_CUDA_CHECK="1",  # asking whether there is a GPU must not start CUDA here
     YOLO_CONFIG_DIR=_config,  # the user's Ultralytics settings are neither read nor written
     YOLO_OFFLINE="true",
@@ -45,3 +46,4 @@ os.environ.update(
     YOLO_VERBOSE="false",  # no progress bars; the log level is the trainer's
     NO_ALBUMENTATIONS_UPDATE="1",
 )
+os.environ.pop("OMP_THREAD_LIMIT", None)  # so would a limit, whatever the machine does
