@@ -146,6 +146,23 @@ class Studies:
             return 0
 
     @_telling
+    def owned_by(self, sweep: str) -> dict[str, int]:
+        """Return the studies that were made for a sweep, and how many trials each has."""
+        return {
+            study.study_name: self.count(study.study_name)
+            for study in self._storage.get_all_studies()
+            if study.study_name.startswith(f"{sweep}/") and study.user_attrs.get(OWNER) == sweep
+        }
+
+    @_telling
+    def remove(self, name: str) -> None:
+        """Delete a study with its trials; again changes nothing."""
+        self.forget()  # a database may have given the id that is known to another one
+        with suppress(KeyError):
+            self._storage.delete_study(self._id(name))
+        self.forget()
+
+    @_telling
     def trials(self, name: str) -> dict[int, tuple[int, Any]]:
         """Return for each trial of a study, by its id: its number, and the slot it is made for."""
         found = self._storage.get_all_trials(self._id(name), deepcopy=False)

@@ -91,6 +91,9 @@ def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
                 time.sleep(WATCH_S)
                 try:
                     found, away = read_summary(engine, name, since_s=found.at_s), False
+                except SweepNotFound:
+                    console.print(f"{name} was deleted")
+                    return
                 except DatabaseGone:
                     if not away:
                         console.print("the database does not answer; waiting for it")

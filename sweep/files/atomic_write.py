@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from sweep import paths
+
 
 @contextmanager
 def atomic_write(path: Path, *, part: Path | None = None, mode: int = 0o666) -> Iterator[BinaryIO]:
@@ -25,7 +27,7 @@ def atomic_write(path: Path, *, part: Path | None = None, mode: int = 0o666) -> 
     Raises:
         OSError: If it cannot be written.
     """
-    part = part or path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part = part or paths.unfinished(path, secrets.token_hex(4))
     part.unlink(missing_ok=True)
     try:
         with open(part, "xb", opener=partial(os.open, mode=mode)) as file:
