@@ -9,9 +9,9 @@ import gc
 import os
 import shutil
 import signal
-import tempfile
 
 from sweep.training.process.child_main import set_parent_death_signal  # every child runs it
+from sweep.training.process.scratch import make_scratch
 
 gc.disable()  # a fifth of the time that loading torch takes; every child enables it again
 
@@ -32,7 +32,7 @@ def _leave() -> None:
     os._exit(0)
 
 
-_config = tempfile.mkdtemp(prefix="sweep-ultralytics-")
+_config = str(make_scratch())
 atexit.register(shutil.rmtree, _config, ignore_errors=True)  # children leave by os._exit
 os.environ.update(
     OMP_NUM_THREADS="1",
