@@ -15,9 +15,9 @@ from sweep.spec.space import settings_line
 _METRICS = {"map50": "mAP50", "map50_95": "mAP50-95"}
 
 
-def sweeps_table(found: Iterable[SweepSummary]) -> RenderableType:
-    """Draw a row for each sweep."""
-    table = Table("sweep", "state", "priority", "submitted", "progress", "best", "left")
+def sweeps_table(found: Iterable[SweepSummary], disks: Mapping[str, DiskUse]) -> RenderableType:
+    """Draw a row for each sweep; `disks` says what each takes on the disk."""
+    table = Table("sweep", "state", "priority", "submitted", "progress", "best", "left", "disk")
     for one in found:
         best = next((stage.best for stage in one.stages if stage.best is not None), None)
         table.add_row(
@@ -28,6 +28,7 @@ def sweeps_table(found: Iterable[SweepSummary]) -> RenderableType:
             ", ".join(f"{stage.name} {_progress(stage)}" for stage in one.stages),
             "" if best is None else f"{best.value:.3f} {_METRICS[one.spec['objective']]}",
             _left(one),
+            disk(disks[one.name]) if one.name in disks else "",
         )
     return table
 
