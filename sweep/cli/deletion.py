@@ -26,7 +26,7 @@ def deletion_lines(found: Deletion, *, done: bool) -> Iterator[str]:
         yield "once it is cancelled and they have ended their epochs, this would go:"
     else:
         yield f"{name} ({found.state}): `sweep delete {name}{options} --yes` takes away"
-    rows = ", ".join(f"{count} {table}" for table, count in found.rows.items())
+    rows = ", ".join(f"{table} {count}" for table, count in found.rows.items())
     yield f"  rows: {rows or 'none'}"
     for study, trials in found.studies.items():
         yield f"  Optuna study {study}: {_count(trials, 'trial')}"

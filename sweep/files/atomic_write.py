@@ -1,10 +1,11 @@
 """Files that are whole or not there, and on the disk, not only in its cache."""
 
+import fcntl
 import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -53,6 +54,10 @@ def write_json(path: Path, document: Any, *, indent: int | None = None, mode: in
 def sync(file: IO[Any]) -> None:
     """Bring what was written to a file to the disk."""
     file.flush()
+    if (whole := getattr(fcntl, "F_FULLFSYNC", None)) is not None:
+        with suppress(OSError):  # not every file system knows it
+            fcntl.fcntl(file.fileno(), whole)  # macOS' fsync leaves it in the disk's own memory
+            return
     os.fsync(file.fileno())
 
 

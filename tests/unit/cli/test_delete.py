@@ -43,7 +43,7 @@ def test_it_shows_what_would_go_and_does_it_when_told(folder: Path) -> None:
     assert shown.code == 0
     assert shown.out.splitlines() == [
         "one (active): `sweep delete one --yes` takes away",
-        "  rows: 1 sweeps, 2 slots, 1 stages, 0 attempts, 0 epochs",
+        "  rows: sweeps 1, slots 2, stages 1, attempts 0, epochs 0",
         "  Optuna study one/search: 0 trials",
         f"  {folder}/runs/one/sweep.yaml, {(folder / 'one.yaml').stat().st_size} B",
         "stays:",
