@@ -32,6 +32,9 @@ LABEL_ATTRIBUTE = "label"
 NOTED_TRIALS = 1_000
 """So many trials of a study get a note."""
 
+_DELETED_AT_ONCE = 500
+"""So many trials are deleted in one transaction; others can write in between."""
+
 OWNER = "sweep"
 """User attribute of a study: the sweep that it is a study of."""
 SUPERSEDES = "supersedes"
@@ -159,6 +162,8 @@ class Studies:
         """Delete a study with its trials; again changes nothing."""
         self.forget()  # a database may have given the id that is known to another one
         with suppress(KeyError):
+            while private.delete_trials(self._storage, self._id(name), most=_DELETED_AT_ONCE):
+                pass
             self._storage.delete_study(self._id(name))
         self.forget()
 
