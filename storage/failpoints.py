@@ -23,6 +23,16 @@ STEPS = (
     *(DECIDED, SETTLED, TOLD, CLOSED),
 )
 
+DELETION_MARKED = "deletion-marked"
+FILES_REMOVED = "files-removed"
+STUDIES_REMOVED = "studies-removed"
+SLOTS_REMOVED = "slots-removed"
+ROWS_REMOVED = "rows-removed"
+STEPS_OF_DELETION = (
+    *(DELETION_MARKED, FILES_REMOVED, STUDIES_REMOVED, SLOTS_REMOVED),
+    ROWS_REMOVED,
+)
+
 
 def reached(step: str) -> None:
     """Come to a step; nothing happens there but in a test of crashes."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import psutil
 
 _NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gfs2", "gpfs", "beegfs", "glusterfs")
+_NETWORK_MACOS = ("afpfs", "webdav")
 _NETWORK_FUSE = ("sshfs", "s3fs", "rclone", "gcsfuse", "glusterfs", "ceph", "juicefs", "davfs")
 
 
@@ -23,4 +24,4 @@ def network_file_system(path: Path) -> str | None:
     found = max(reversed(above), key=lambda mount: len(mount.mountpoint), default=None)
     kind = found.fstype if found else ""
     fuse = kind.startswith("fuse") and any(name in kind for name in _NETWORK_FUSE)
-    return kind if fuse or kind.startswith(_NETWORK) else None
+    return kind if fuse or kind.startswith((*_NETWORK, *_NETWORK_MACOS)) else None

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import uuid
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,7 +55,7 @@ class ProcessIdentity:
 def _started_at(process: psutil.Process) -> float:
     try:
         stat = Path(f"/proc/{process.pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return process.create_time()  # another system than Linux, or the process is gone
     # Field 22 of proc(5), in clock ticks since the boot; the name in field 2 may hold anything.
     return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
@@ -62,8 +63,10 @@ def _started_at(process: psutil.Process) -> float:
 
 @cache
 def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else str(psutil.boot_time())
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # another system than Linux
+        return f"{uuid.getnode():x} {psutil.boot_time():.0f}"
 
 
 @cache

@@ -1,7 +1,10 @@
 """SQLite files that are only looked at: nothing is written to them, and nothing beside them."""
 
+import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -62,3 +65,24 @@ def writable(file: Path) -> bool:
     both = (file, file.resolve().parent)
     effective = os.access in os.supports_effective_ids
     return all(os.access(path, os.W_OK, effective_ids=effective) for path in both)
+
+
+@contextmanager
+def locked_folder(file: str | None) -> Iterator[bool]:
+    """Hold a lock on a database file's folder; gives whether it is held. It leaves no file behind.
+
+    An SQLite file lies on a local disk, so all that work with it are on this host.
+    """
+    if not file:  # in memory
+        yield True
+        return
+    folder = os.open(Path(file).resolve().parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(folder)

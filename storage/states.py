@@ -28,9 +28,13 @@ class StageState(StrEnum):
 
 
 class SweepState(StrEnum):
-    """What workers do with a sweep: only ACTIVE ones are served."""
+    """What workers do with a sweep: only ACTIVE ones are served.
+
+    DELETING: a part of it may be gone; all that can be done with it is to delete the rest.
+    """
 
     ACTIVE = "active"
     PAUSED = "paused"
     CANCELLED = "cancelled"
     DONE = "done"
+    DELETING = "deleting"

@@ -33,9 +33,10 @@ Try it without a sweep:
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import InputError, SweepError
+from sweep.errors import InputError, SweepError, unsupported
 from sweep.training.contract import (
     ClassMetrics,
     Decision,
@@ -95,6 +96,8 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if (refused := unsupported(sys.platform)) is not None:
+        raise SweepError(refused)
     return getattr(importlib.import_module(_MODULES[name]), name)
 
 

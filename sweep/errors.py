@@ -21,3 +21,17 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     match = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     hint = f"did you mean '{match[0]}'? " if match else ""
     return f"{hint}allowed: {', '.join(words)}"
+
+
+def unsupported(platform: str) -> str | None:
+    """Return the line for a system that this does not run on; None for others.
+
+    Args:
+        platform: As `sys.platform` names it.
+    """
+    if platform in ("win32", "cygwin"):
+        return (
+            "Windows is not supported; run it on Linux or macOS, or in WSL 2 "
+            "(https://learn.microsoft.com/windows/wsl/install)"
+        )
+    return None

@@ -1,6 +1,8 @@
 """The one owner of names and paths: what lies where on disk, what is called how in the database."""
 
 import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +26,36 @@ BEST_SETTINGS = "best.yaml"
 """Settings that this model was trained with, beside its weights."""
 SWEEP_FILE = "sweep.yaml"
 """The sweep file as it was submitted, in the sweep's folder below the runs."""
+BEST_LOCK = ".best.lock"
+"""Held while the two are written."""
+LOGS = "workers"
+"""Folder of workers' logs, in the sweep's folder below the runs."""
 REPORT_PAGE = "report.html"
+REPORT_TABLES = "tables"
+"""Folder of a report's CSV tables, beside its page."""
 CHECKPOINT = "state.ckpt"
 """What a training goes on from, in its run folder."""
 PREVIOUS_CHECKPOINT = "state.previous.ckpt"
+UNFINISHED_CHECKPOINT = "state.part"
 LOG = "train.log"
 """All that a training prints, in its run folder."""
 UNWRITTEN = "unwritten.jsonl"
 """Epochs that the database could not take while the attempt ran, in its run folder."""
 EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.json"
+
+
+_UNFINISHED = re.compile(r".+\.[0-9a-f]{8}\.part")
+
+
+def unfinished(path: Path, token: str) -> Path:
+    """Return the name of a file until it is written to its end; `token` is eight hex digits."""
+    return path.with_name(f"{path.name}.{token}.part")
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is not written to its end yet, or never will be."""
+    return _UNFINISHED.fullmatch(name) is not None
 
 
 IMAGE_CACHE_VARIABLE = "SWEEP_STREAM"
@@ -84,18 +106,26 @@ class RunFolders:
             return folder.with_name(f"{folder.name}-{self._mark(folder).name}")
         return folder
 
+    @staticmethod
+    def owners(trial: Path) -> set[int]:
+        """Return the ids of the slots that a trial's folder belongs to: one, unless it is none."""
+        return {
+            int(path.name.removeprefix(_MARK))
+            for path in trial.iterdir()
+            if RunFolders.is_mark(path)
+        }
+
+    @staticmethod
+    def is_mark(path: Path) -> bool:
+        """Whether a file in a trial's folder says whose it is."""
+        return path.name.startswith(_MARK) and path.name.removeprefix(_MARK).isdigit()
+
     @property
     def attempts(self) -> dict[int, Path]:
         """Folders of the attempts so far, by attempt; also those named for slots, as before."""
-        folders = [*(self.runs / self.sweep / f"{self.slot:06d}").glob("*")]
-        if self._mark(self.trial).exists():
-            folders += self.trial.glob(f"{_ATTEMPT}*")
-        numbers = [folder.name.removeprefix(_ATTEMPT) for folder in folders]
-        return {
-            int(number): folder
-            for number, folder in zip(numbers, folders, strict=True)
-            if number.isdigit()  # not a copy that a user made
-        }
+        before = attempts_in(self.runs / self.sweep / f"{self.slot:06d}")
+        trial = self.trial
+        return before | (attempts_in(trial) if self._mark(trial).exists() else {})
 
     def attempt(self, attempt: int) -> Path:
         """Folder that one attempt writes to; earlier attempts' are only read."""
@@ -112,16 +142,44 @@ class RunFolders:
         self._mark(folder).touch()
 
     def remove_checkpoints(self) -> None:
-        """Remove what attempts left to go on from; a settled slot needs it no more."""
+        """Remove what attempts left to go on from; a settled slot needs it no more.
+
+        Raises:
+            OSError: If it cannot be removed.
+        """
         for folder in self.attempts.values():
-            for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, UNWRITTEN):
-                (folder / name).unlink(missing_ok=True)
+            remove_checkpoints(folder)
 
     def _mark(self, folder: Path) -> Path:
-        return folder / f"slot-{self.slot}"
+        return folder / f"{_MARK}{self.slot}"
+
+
+def attempts_in(trial: Path) -> dict[int, Path]:
+    """Return the folders of attempts in a trial's, by attempt."""
+    return {
+        int(number): folder
+        for folder in trial.glob("*")
+        if (number := folder.name.removeprefix(_ATTEMPT)).isdigit()  # not a copy that a user made
+    }
+
+
+def remove_checkpoints(attempt: Path) -> None:
+    """Remove what an attempt left to go on from, and what it had not written to its end.
+
+    Raises:
+        OSError: If it cannot be removed.
+    """
+    left = (CHECKPOINT, PREVIOUS_CHECKPOINT, UNFINISHED_CHECKPOINT, UNWRITTEN)
+    for name in left:
+        (attempt / name).unlink(missing_ok=True)
+    for folder in (attempt, attempt / WEIGHTS.name):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for path in [path for path in folder.iterdir() if is_unfinished(path.name)]:
+                path.unlink(missing_ok=True)
 
 
 _ATTEMPT = "attempt-"
+_MARK = "slot-"
 
 
 def best_weights(runs: Path, sweep: str) -> Path:

@@ -71,6 +71,7 @@ COMMANDS = [
     "pause one",
     "resume one",
     "cancel one",
+    "delete one --all",
     "db check",
     "db upgrade",
 ]

@@ -32,6 +32,9 @@ LABEL_ATTRIBUTE = "label"
 NOTED_TRIALS = 1_000
 """So many trials of a study get a note."""
 
+_DELETED_AT_ONCE = 500
+"""So many trials are deleted in one transaction; others can write in between."""
+
 OWNER = "sweep"
 """User attribute of a study: the sweep that it is a study of."""
 SUPERSEDES = "supersedes"
@@ -144,6 +147,25 @@ class Studies:
         except KeyError:
             self.forget()
             return 0
+
+    @_telling
+    def owned_by(self, sweep: str) -> dict[str, int]:
+        """Return the studies that were made for a sweep, and how many trials each has."""
+        return {
+            study.study_name: self.count(study.study_name)
+            for study in self._storage.get_all_studies()
+            if study.study_name.startswith(f"{sweep}/") and study.user_attrs.get(OWNER) == sweep
+        }
+
+    @_telling
+    def remove(self, name: str) -> None:
+        """Delete a study with its trials; again changes nothing."""
+        self.forget()  # a database may have given the id that is known to another one
+        with suppress(KeyError):
+            while private.delete_trials(self._storage, self._id(name), most=_DELETED_AT_ONCE):
+                pass
+            self._storage.delete_study(self._id(name))
+        self.forget()
 
     @_telling
     def trials(self, name: str) -> dict[int, tuple[int, Any]]:

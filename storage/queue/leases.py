@@ -40,6 +40,7 @@ def write_under(connection: Connection, lease: Lease, **values: Any) -> None:
         .where(
             slots.c.id == lease.slot.id,
             slots.c.attempt == lease.attempt,
+            slots.c.worker == lease.worker,  # SQLite gives a deleted slot's id to another one
             slots.c.state == SlotState.RUNNING,
         )
         .values(**values)

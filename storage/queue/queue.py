@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 
 from storage.engine import now_s, reading, writing
+from storage.errors import LeaseLost
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts, claiming, epochs, leases, settling
 from storage.queue.epochs import Standing
@@ -99,10 +100,17 @@ class Queue:
             epochs.decide(connection, lease.slot, epoch=epoch, decision=decision)
 
     def sweep_state(self, lease: Lease) -> SweepState:
-        """Read whether the lease's sweep goes on."""
+        """Read whether the lease's sweep goes on.
+
+        Raises:
+            LeaseLost: If the sweep was deleted, or is being deleted.
+        """
         with reading(self._engine) as connection:
             query = select(sweeps.c.state).where(sweeps.c.id == lease.slot.sweep_id)
-            return SweepState(connection.execute(query).scalar_one())
+            state = connection.execute(query).scalar_one_or_none()
+        if state in (None, SweepState.DELETING):
+            raise LeaseLost(f"slot {lease.slot.id}: its sweep was deleted")
+        return SweepState(state)
 
     def settle(
         self,

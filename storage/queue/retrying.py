@@ -25,7 +25,7 @@ def retry(engine: Engine, name: str, kinds: Collection[str] = ()) -> int:
 
     Raises:
         SweepNotFound: If there is no sweep of this name.
-        CommandRefused: If it was cancelled, or there is no such slot.
+        CommandRefused: If it was cancelled, is being deleted, or there is no such slot.
     """
     with writing(engine) as connection:
         locked(connection, name)
@@ -35,6 +35,8 @@ def retry(engine: Engine, name: str, kinds: Collection[str] = ()) -> int:
                 f"sweep {name!r} was cancelled, which is final; "
                 "submit its file under another `name`"
             )
+        if sweep.state is SweepState.DELETING:
+            raise CommandRefused(f"sweep {name!r} is being deleted")
         failed = _failed(connection, sweep.id)
         chosen = [slot for slot in failed if not kinds or slot.failure_kind in kinds]
         if not chosen:

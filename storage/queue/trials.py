@@ -9,7 +9,10 @@ from sqlalchemy import Engine, select, update
 
 from storage.engine import reading, writing
 from storage.states import SlotState
-from storage.tables import record_of, slots
+from storage.tables import record_of, slots, stages, sweeps
+
+_SETTLED = (SlotState.COMPLETE, SlotState.PRUNED, SlotState.FAILED, SlotState.CANCELLED)
+"""Nobody goes on from a slot in these states."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,23 @@ def begun(engine: Engine, stage_id: int) -> list[Begun]:
             .order_by(slots.c.trial_number)
         )
         return [record_of(Begun, row) for row in rows]
+
+
+def settled_attempts(engine: Engine, sweep: str) -> dict[int, int]:
+    """Return the last attempt of each slot of a sweep that is settled and closed, by slot id."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(slots.c.id, slots.c.attempt)
+            .join(stages, stages.c.id == slots.c.stage_id)
+            .join(sweeps, sweeps.c.id == stages.c.sweep_id)
+            .where(
+                sweeps.c.name == sweep,
+                slots.c.state.in_(_SETTLED),
+                slots.c.attempt > 0,
+                slots.c.unprojected.is_(False),
+            )
+        )
+        return {row.id: row.attempt for row in rows}
 
 
 def replace_trial(engine: Engine, slot: Begun, *, trial_id: int, number: int) -> bool:

@@ -28,3 +28,13 @@ def count(engine: Engine, *, seen_within_s: float) -> int:
     with reading(engine) as connection:
         query = select(func.count()).where(workers.c.last_seen > now_s() - seen_within_s)
         return int(connection.execute(query).scalar_one())
+
+
+def forget(engine: Engine, *, unseen_s: float) -> None:
+    """Remove the rows of workers that gave no sign of life for so long.
+
+    Slots and attempts keep the names of their workers. One that lives after all has a row again
+    with its next claim.
+    """
+    with writing(engine) as connection:
+        connection.execute(delete(workers).where(workers.c.last_seen < now_s() - unseen_s))

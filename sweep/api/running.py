@@ -101,7 +101,7 @@ def work(
 def worker_logs(database: Database, name: str) -> Path:
     """Return the folder where the workers that `work` starts write their logs."""
     submission = sweeps.get(database.engine, name)
-    return runs_folder(submission, standing(database.engine)) / name / "workers"
+    return runs_folder(submission, standing(database.engine)) / name / paths.LOGS
 
 
 def wait(launcher: Launcher, on_tick: Callable[[], None]) -> None:

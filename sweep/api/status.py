@@ -13,6 +13,7 @@ from storage.snapshot.records import SlotRecord, StageRecord, SweepRecord, Sweep
 from storage.states import SlotState, StageState
 from sweep.api.best import best_model, hints_as_json
 from sweep.api.database import errors_of_sweep, look
+from sweep.api.disk import LOOK_S, disk_of_sweep
 from sweep.api.plain import plain
 from sweep.api.results import Trial, results_of
 from sweep.report.hints import hints
@@ -53,20 +54,29 @@ def status(name: str, *, storage: str | None = None, trials: bool = False) -> di
         return status_of(look(storage), name, trials=trials)
 
 
-def status_of(engine: Engine, name: str, *, trials: bool = False) -> dict[str, Any]:
-    """Return how far a sweep is, as plain JSON values; why not, where it cannot be read."""
+def status_of(
+    engine: Engine, name: str, *, trials: bool = False, disk_s: float = LOOK_S
+) -> dict[str, Any]:
+    """Return how far a sweep is, as plain JSON values; why not, where it cannot be read.
+
+    Args:
+        engine: The database.
+        name: The sweep.
+        trials: Whether to tell of every trial, too.
+        disk_s: How long to look at the disk, in seconds.
+    """
     try:
-        return _status(engine, name, trials=trials)
+        return _status(engine, name, trials=trials, disk_s=disk_s)
     except (DatabaseGone, SweepNotFound):
         raise
     except Exception as error:
         return {"name": name, "state": "unreadable", "error": told(error)}
 
 
-def _status(engine: Engine, name: str, *, trials: bool) -> dict[str, Any]:
+def _status(engine: Engine, name: str, *, trials: bool, disk_s: float) -> dict[str, Any]:
     record, counted = read_sweep(engine, name), read_summary(engine, name)
     objective: Objective = record.spec["objective"]
-    best = best_model(record)
+    best, disk = best_model(record), disk_of_sweep(engine, name, limit_s=disk_s)
     by_id = {slot.id: slot for stage in record.stages for slot in stage.slots}
     found: dict[str, Any] = {
         "name": record.name,
@@ -81,6 +91,8 @@ def _status(engine: Engine, name: str, *, trials: bool) -> dict[str, Any]:
         "best": None if best is None else best.as_json(),
         "hints": hints_as_json(hints(record)),
         "time_left_s": time_left_s(counted),
+        "disk_bytes": disk.bytes,
+        "disk_complete": disk.complete,
         "workers": [
             {
                 "id": worker.id,

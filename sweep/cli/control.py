@@ -6,7 +6,8 @@ import typer
 
 from sweep import paths
 from sweep.api.database import open_database
-from sweep.cli.options import Storage, SweepName, show_help_alone
+from sweep.cli.console import new_console, print_json
+from sweep.cli.options import AsJson, Storage, SweepName, show_help_alone
 from sweep.errors import SweepError
 from sweep.training.contract import FailureKind
 
@@ -57,6 +58,31 @@ def retry(
     count = retrying.retry(open_database(storage).engine, name, kinds or ())
     trials = "1 trial is" if count == 1 else f"{count} trials are"
     print(f"{name}: {trials} queued again; `sweep worker {name}` works on them")
+
+
+@app.command()
+def delete(
+    name: SweepName,
+    storage: Storage = paths.DEFAULT_STORAGE,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The best weights and the reports, too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only show.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what deleting a sweep takes away; with `--yes` delete it, and its name is free again."""
+    from sweep.cli.deletion import as_json as shown_as_json
+    from sweep.cli.deletion import deletion_lines
+    from sweep.submission import deleting
+
+    database = open_database(storage)
+    look_or_do = deleting.delete if yes else deleting.plan
+    found = look_or_do(database, name, everything=everything)
+    if as_json:
+        print_json(shown_as_json(found, done=yes))
+        return
+    for line in deletion_lines(found, done=yes):
+        new_console().print(line, soft_wrap=True)
 
 
 def _already(new: bool) -> str:

@@ -34,8 +34,10 @@ def status(
     from storage.snapshot.reader import read_summary, read_sweep
     from storage.snapshot.records import SweepSummary
     from sweep.api.best import best_lines
+    from sweep.api.disk import LOOK_S, disk_of_sweep
     from sweep.api.status import status_of
     from sweep.cli import tables
+    from sweep.files.disk_use import DiskUse
     from sweep.worker.faults import told
     from sweep.worker.places import read_here
 
@@ -44,7 +46,9 @@ def status(
     engine = look(storage)
     names = sweeps.names(engine) if name is None else [name]
     if as_json:
-        found: Any = [status_of(engine, one, trials=trials) for one in names]
+        found: Any = [
+            status_of(engine, one, trials=trials, disk_s=LOOK_S / len(names)) for one in names
+        ]
         print_json(found if name is None else found[0])
         return
     console = new_console()
@@ -52,6 +56,7 @@ def status(
         console.print("no sweep here yet; `sweep submit FILE` queues one, `sweep run FILE` runs it")
         return
     rows: list[SweepSummary] = []
+    disks: dict[str, DiskUse] = {}
     lines: list[str] = []
     for one in names:
         try:
@@ -59,13 +64,16 @@ def status(
                 console.print(tables.trials_table(read_sweep(engine, one)))
                 continue
             rows.append(read_summary(engine, one))
+            disks[one] = disk_of_sweep(engine, one, limit_s=LOOK_S / len(names))
             lines += best_lines(read_here(engine, one)) if name else []
         except (DatabaseGone, SweepNotFound):
             raise
         except Exception as error:  # one sweep that cannot be read hides no other
             lines.append(f"{one}: {told(error)}")
     if rows:
-        console.print(tables.as_table(rows[0]) if name else tables.sweeps_table(rows))
+        console.print(tables.as_table(rows[0]) if name else tables.sweeps_table(rows, disks))
+        if name:
+            console.print(f"its folder below the runs takes {tables.disk(disks[name])}")
     for line in lines:
         console.print(line, soft_wrap=True)
 
@@ -91,6 +99,9 @@ def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
                 time.sleep(WATCH_S)
                 try:
                     found, away = read_summary(engine, name, since_s=found.at_s), False
+                except SweepNotFound:
+                    console.print(f"{name} was deleted")
+                    return
                 except DatabaseGone:
                     if not away:
                         console.print("the database does not answer; waiting for it")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from storage.errors import DatabaseGone
+from storage.errors import DatabaseGone, SweepNotFound
 from sweep import paths
 from sweep.api.database import open_database
 from sweep.cli.console import new_console, task_display
@@ -165,10 +165,12 @@ def _progress(
                 active = names or sweeps.active(database.engine)
                 # What was active before is looked at once more, for how it ended.
                 wanted = [name for name in dict.fromkeys([*looked_s, *active]) if name not in ended]
-                found = [
-                    read_summary(database.engine, name, since_s=looked_s.get(name))
-                    for name in wanted
-                ]
+                found = []
+                for name in wanted:
+                    with contextlib.suppress(SweepNotFound):  # deleted meanwhile
+                        found.append(
+                            read_summary(database.engine, name, since_s=looked_s.get(name))
+                        )
                 looked_s.update((one.name, one.at_s) for one in found)
                 show(*found)
                 if not names:

@@ -9,14 +9,15 @@ from rich.table import Table
 from storage.snapshot.records import SlotRecord, StageSummary, SweepRecord, SweepSummary
 from storage.states import SlotState, StageState, SweepState
 from sweep.api.status import by_score, served, time_left_s
+from sweep.files.disk_use import DiskUse
 from sweep.spec.space import settings_line
 
 _METRICS = {"map50": "mAP50", "map50_95": "mAP50-95"}
 
 
-def sweeps_table(found: Iterable[SweepSummary]) -> RenderableType:
-    """Draw a row for each sweep."""
-    table = Table("sweep", "state", "priority", "submitted", "progress", "best", "left")
+def sweeps_table(found: Iterable[SweepSummary], disks: Mapping[str, DiskUse]) -> RenderableType:
+    """Draw a row for each sweep; `disks` says what each takes on the disk."""
+    table = Table("sweep", "state", "priority", "submitted", "progress", "best", "left", "disk")
     for one in found:
         best = next((stage.best for stage in one.stages if stage.best is not None), None)
         table.add_row(
@@ -27,6 +28,7 @@ def sweeps_table(found: Iterable[SweepSummary]) -> RenderableType:
             ", ".join(f"{stage.name} {_progress(stage)}" for stage in one.stages),
             "" if best is None else f"{best.value:.3f} {_METRICS[one.spec['objective']]}",
             _left(one),
+            disk(disks[one.name]) if one.name in disks else "",
         )
     return table
 
@@ -137,6 +139,17 @@ def _running_table(running: list[tuple[StageSummary, SlotRecord]]) -> Table:
             slot.worker or "",
         )
     return table
+
+
+def disk(use: DiskUse) -> str:
+    """Write how much disk something takes: `12.3 MB`, `over 1.2 GB` where not all was counted."""
+    size, unit = float(use.bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    text = f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+    return text if use.complete else f"over {text}"
 
 
 def duration(seconds: float) -> str:

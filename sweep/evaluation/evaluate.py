@@ -38,7 +38,7 @@ def evaluate(
         split: Which of its splits to judge on: `train`, `val`, `test`.
         out: Folder to write into; made if missing. A file there is whole or absent.
         imgsz: Side of the network's input, px.
-        batch: Images at once; changes the speed only.
+        batch: Images at once; those of different shapes are padded to the largest of a batch.
         device: As PyTorch names it: `cpu`, `cuda:0`.
         only_classes: Numbers of the classes that the model was trained on (`classes` among its
             settings): boxes of others are no truth. None: all.

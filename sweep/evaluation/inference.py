@@ -12,6 +12,7 @@ from ultralytics.utils.metrics import Metric
 
 from sweep.data.prepared import PreparedDataset, Split
 from sweep.errors import InputError
+from sweep.evaluation.suppression import untimed_suppression
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def infer(
     validator.data = {"names": model.names, "nc": len(names), "channels": 3}
     validator.dataloader = validator.get_dataloader(str(dataset.images(split)), batch)
     validator.init_metrics(model)
-    with torch.inference_mode():
+    with torch.inference_mode(), untimed_suppression():
         for loaded in validator.dataloader:
             images = validator.preprocess(loaded)
             validator.update_metrics(validator.postprocess(model(images["img"])), images)

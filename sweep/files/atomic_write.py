@@ -1,13 +1,16 @@
 """Files that are whole or not there, and on the disk, not only in its cache."""
 
+import fcntl
 import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+
+from sweep import paths
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def atomic_write(path: Path, *, part: Path | None = None, mode: int = 0o666) -> 
     Raises:
         OSError: If it cannot be written.
     """
-    part = part or path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part = part or paths.unfinished(path, secrets.token_hex(4))
     part.unlink(missing_ok=True)
     try:
         with open(part, "xb", opener=partial(os.open, mode=mode)) as file:
@@ -51,6 +54,10 @@ def write_json(path: Path, document: Any, *, indent: int | None = None, mode: in
 def sync(file: IO[Any]) -> None:
     """Bring what was written to a file to the disk."""
     file.flush()
+    if (whole := getattr(fcntl, "F_FULLFSYNC", None)) is not None:
+        with suppress(OSError):  # not every file system knows it
+            fcntl.fcntl(file.fileno(), whole)  # macOS' fsync leaves it in the disk's own memory
+            return
     os.fsync(file.fileno())
 
 

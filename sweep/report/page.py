@@ -7,14 +7,13 @@ from typing import Any
 from storage.snapshot.records import SweepRecord
 from sweep.files.atomic_write import write_file
 from sweep.pages.document import Section, document
-from sweep.paths import REPORT_PAGE
+from sweep.paths import REPORT_PAGE, REPORT_TABLES
 from sweep.report.data import ReportData, read
 from sweep.report.sections.models import gallery_section, judgement_section, retrain_section
 from sweep.report.sections.record import provenance_section, trial_section, verdict_section
 from sweep.report.sections.search import curve_section, heatmap_section, importance_section
 from sweep.report.tables import csv_tables, write
 
-TABLES = "tables"
 SECTIONS: dict[str, tuple[str, Callable[[ReportData], dict[str, Any] | None]]] = {
     "verdict": ("Result", verdict_section),
     "heatmaps": ("Settings", heatmap_section),
@@ -39,7 +38,7 @@ def build_report(sweep: SweepRecord, out: Path) -> Path:
     points to and that are not here (another machine's) leave a gap with its reason.
     """
     data = read(sweep)
-    write(csv_tables(data), out / TABLES)
+    write(csv_tables(data), out / REPORT_TABLES)
     path = out / REPORT_PAGE
     write_file(path, page(data).encode())
     return path

@@ -66,6 +66,8 @@ def _require_best(record: SweepRecord, spec: SweepSpec) -> None:
     name, slots = record.name, record.stages[0].slots
     if record.state is SweepState.CANCELLED:
         raise InputError(f"{name}: is cancelled; submit it under another `name` to retrain")
+    if record.state is SweepState.DELETING:
+        raise InputError(f"{name}: is being deleted; submit it again to retrain")
     if best_slot(slots, spec.objective) is not None:
         return
     if leading_slot(slots, spec.objective) is None:

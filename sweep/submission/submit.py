@@ -20,6 +20,7 @@ from sweep.files.atomic_write import write_file
 from sweep.spec.sweep_file import SweepSpec, differences
 from sweep.stages.plan import ensure_study, planned_stages
 from sweep.submission.checks import SplitCounts, check_counts, check_files, enlarging, model_path
+from sweep.submission.deleting import delete
 from sweep.submission.disk import DiskNeed, check_disk, disk_need
 from sweep.training import registry
 from sweep.worker.restore import restore
@@ -147,6 +148,9 @@ def submit(storage: str, spec: SweepSpec, file: Path, *, progress: Progress) -> 
     """
     database = None if is_missing(storage) else Database.open(storage)
     earlier = None if database is None else _earlier(database, spec.name)
+    if database is not None and earlier is not None and earlier.state is SweepState.DELETING:
+        delete(database, spec.name)  # the command that began it was cut off
+        earlier = None
     if database is not None and earlier is not None:
         _refuse_changes(file, spec, earlier)
         restore(database, earlier, spec)
@@ -213,6 +217,12 @@ def _refuse_foreign_studies(
     """Refuse a name under which the database has studies but no sweep."""
     taken = [stage.study for stage in stages if database.studies.exists(stage.study)]
     if taken and _earlier(database, spec.name) is None:  # no other process has submitted it
+        if taken[0] in database.studies.owned_by(spec.name):
+            raise InputError(
+                f"{file}: name: the database holds a study '{taken[0]}' of a sweep that is not "
+                f"there any more; remove it by `sweep delete {spec.name} --yes`, or give the "
+                "sweep another `name`"
+            )
         raise InputError(
             f"{file}: name: the database holds a study '{taken[0]}' that no sweep made; "
             "give the sweep another `name`, or rename the study"

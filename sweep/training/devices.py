@@ -159,7 +159,10 @@ def visible(variable: str | None, uuids: Sequence[str]) -> list[int]:
 
 def available_cores() -> int:
     """Return how many CPU cores this process may keep busy: its affinity, within a cgroup quota."""
-    cores = len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:  # another system than Linux
+        cores = os.cpu_count() or 1
     try:
         quota, period = _QUOTA.read_text().split()
         return max(1, min(cores, int(quota) // int(period)))

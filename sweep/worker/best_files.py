@@ -49,7 +49,7 @@ def write_best(engine: Engine, name: str) -> bool:
     if not runs.is_dir():  # another machine's
         return False
     try:
-        with lock(runs / name / ".best.lock"):
+        with lock(runs / name / paths.BEST_LOCK):
             record = read_here(engine, name)
             best = best_training(record.stages, record.spec["objective"])
             if best is not None and not _up_to_date(record, best):

@@ -13,7 +13,7 @@ from storage.database import Database
 from storage.errors import DatabaseGone
 from storage.queue import sweeps
 from storage.queue.stages import unfinished_stages
-from storage.queue.sweeps import Submission
+from storage.queue.sweeps import Submission, Sweep
 from sweep.errors import InputError, SweepError
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
@@ -66,7 +66,7 @@ class Readiness:
         self._device = device
         self._clock = clock
         self._here = places.standing(database.engine)
-        self._read: dict[str, tuple[Submission, SweepSpec]] = {}
+        self._read: dict[str, tuple[Sweep, SweepSpec]] = {}
         self._standing: dict[str, _Standing] = {}
 
     def usable(self, names: Collection[str]) -> list[str]:
@@ -150,10 +150,20 @@ class Readiness:
         """Return a sweep as stored, but for where its trials write, and its parsed sweep file.
 
         Raises:
+            SweepNotFound: If it was deleted.
             ValidationError: If the stored sweep file is not one of this version.
         """
-        if name not in self._read:
+        try:
             stored = sweeps.get(self._database.engine, name)
+        except DatabaseGone:
+            if name in self._read:
+                return self._read[name]
+            raise
+        known = self._read.get(name)
+        if known is None or not _same(known[0], stored):
+            if known is not None:  # deleted since, and submitted again
+                self._standing.pop(name, None)
+                self._database.studies.forget()
             submission = replace(stored, runs=places.runs_folder(stored, self._here))
             self._read[name] = submission, SweepSpec.model_validate(submission.spec)
         return self._read[name]
@@ -161,4 +171,14 @@ class Readiness:
     def for_training(self, name: str) -> Submission:
         """Return a sweep with its files as they were found from here, else as they are stored."""
         found = self._standing.setdefault(name, _Standing()).submission
+        if found is None and name in self._read:
+            return self._read[name][0]  # also of a sweep that was deleted meanwhile
         return found or self.read(name)[0]
+
+
+def _same(known: Sweep, stored: Sweep) -> bool:
+    """Whether a sweep is the one that was read before; another one may have its name, and its id.
+
+    What cannot change is compared: a sweep's state and its priority do.
+    """
+    return (known.id, known.created_at) == (stored.id, stored.created_at)

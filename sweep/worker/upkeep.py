@@ -1,5 +1,7 @@
 """What keeps a sweep going between its trainings; any worker finishes what another left."""
 
+from contextlib import suppress
+
 from storage import failpoints
 from storage.database import Database
 from storage.errors import TrialGone
@@ -11,6 +13,7 @@ from storage.states import StageState
 from sweep.stages.notes import how_it_ended, study_note
 from sweep.stages.plan import kind_of
 from sweep.worker.best_files import write_best
+from sweep.worker.leftovers import Leftovers
 from sweep.worker.notes import note_of_settled
 from sweep.worker.readiness import Readiness
 from sweep.worker.restore import restore
@@ -28,6 +31,7 @@ class Upkeep:
     def __init__(self, database: Database, readiness: Readiness) -> None:
         self._database = database
         self._readiness = readiness
+        self.tidy = Leftovers(database).tidy
 
     def restore(self, name: str) -> None:
         """Make again what Optuna lacks of a sweep, because it was deleted there."""
@@ -66,9 +70,11 @@ class Upkeep:
             note = note_of_settled(submission, settled)
             self._database.studies.note_trial(slot.study, slot.trial_id, slot.trial_number, note)
         failpoints.reached(failpoints.TOLD)
+        # Before the slot is closed, so that what a kill leaves is removed by who closes it.
+        with suppress(OSError):
+            run_folders(submission.runs, slot, slot.trial_number).remove_checkpoints()
         self._database.queue.close(settled)
         failpoints.reached(failpoints.CLOSED)
-        run_folders(submission.runs, slot, slot.trial_number).remove_checkpoints()
 
     def advance(self, name: str) -> None:
         """Finish the stages of a sweep that are done and open those whose turn has come."""

@@ -230,6 +230,7 @@ class Worker:
             self._for(name, self._upkeep.close_all)
         for name in self._retry(self._to_serve):
             self._for(name, self._upkeep.advance)
+        self._upkeep.tidy()
 
     def _for(self, name: str, keep_up: Callable[[str], None]) -> None:
         """Do something for a sweep; what is wrong with it keeps this worker from no other."""

@@ -18,7 +18,8 @@ from optuna.pruners import ThresholdPruner
 from optuna.samplers import PartialFixedSampler, RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import event
+from sqlalchemy import event, text
+from sqlalchemy import inspect as inspect_tables
 
 from storage.engine import connectable_engine
 from storage.optuna import private
@@ -77,6 +78,40 @@ def test_a_trial_is_made_from_a_template_and_returned_with_its_number(storage: R
         assert {trial.state for trial in stored} == {TrialState.RUNNING}
         assert stored[1].user_attrs == {"slot": 5}
         assert stored[1].params == {name: value for name, (_, value) in SETTINGS.items()}
+
+
+def test_trials_are_deleted_with_all_that_hangs_on_them(storage: RDBStorage) -> None:
+    study_id = storage.get_study_id_from_name("one")
+    other = storage.get_study_id_from_name(
+        optuna.create_study(storage=storage, study_name="two").study_name
+    )
+    for study in (study_id, study_id, study_id, other):
+        trial = optuna.trial.create_trial(
+            value=0.5,
+            params={name: value for name, (_, value) in SETTINGS.items()},
+            distributions={name: distribution for name, (distribution, _) in SETTINGS.items()},
+            user_attrs={"slot": 5},
+            system_attrs={"x": 1},
+            intermediate_values={1: 0.1},
+        )
+        private.create_trial(storage, study, trial)
+    with expecting("its tables", private.delete_trials):
+        left = []
+        while private.delete_trials(storage, study_id, most=2):
+            left.append(storage.get_n_trials(study_id))
+        assert left == [1, 0]
+        assert storage.get_n_trials(other) == 1
+        counted = {}
+        with storage.engine.connect() as connection:
+            for table in inspect_tables(connection).get_table_names():
+                if table.startswith("trial"):
+                    query = text(f"SELECT count(*) FROM {table}")
+                    counted[table] = connection.execute(query).scalar_one()
+        hanging = {name: count for name, count in counted.items() if count}
+        assert hanging == {
+            **{"trials": 1, "trial_params": len(SETTINGS), "trial_user_attributes": 1},
+            **{"trial_system_attributes": 1, "trial_values": 1, "trial_intermediate_values": 1},
+        }
 
 
 def test_a_trial_carries_the_id_by_which_its_storage_knows_it(storage: RDBStorage) -> None:

@@ -126,6 +126,8 @@ def test_the_status_is_plain_values(file: Path) -> None:
         "best": None,
         "hints": [],
         "time_left_s": None,
+        "disk_bytes": file.stat().st_size,
+        "disk_complete": True,
         "workers": [],
     }
     assert stage == {

@@ -19,7 +19,7 @@ from sweep.data.reading.picture import (
 )
 from sweep.data.reading.source import SourceImage
 from sweep.data.splitting.similar import Look, look_of
-from sweep.errors import InputError
+from sweep.errors import InputError, SweepError
 from sweep.files.atomic_write import write_file
 
 
@@ -64,6 +64,7 @@ def draw_images(
     Raises:
         InputError: If an image changed, disagrees with its annotated size, or is damaged and the
             dataset file does not leave such images out.
+        SweepError: If memory ran out.
         OSError: If the folder cannot be written.
     """
     total = len(digests)
@@ -99,6 +100,11 @@ def _draw(
         data, suffix, pixels = _redrawn(picture, turn, placement)
     except WrongSizeError as error:
         raise InputError(f"{image.path or image.name}: {error}") from error
+    except MemoryError as error:
+        raise SweepError(
+            f"{image.path or image.name}: memory ran out while it was prepared; end other programs "
+            "and prepare again"
+        ) from error
     except PictureError as error:
         if spec.damaged == "leave out":
             return str(error)

@@ -1,6 +1,7 @@
 """Files found by names that were written elsewhere: on another system, or below another root."""
 
 import difflib
+import errno
 import os
 import posixpath
 import re
@@ -13,7 +14,13 @@ from typing import Self
 from unicodedata import normalize
 from urllib.parse import unquote
 
+from sweep.errors import SweepError
+
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/|[A-Za-z][A-Za-z0-9+.-]*://")
+_OF_THE_MACHINE = (
+    *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT),
+)
+"""These say nothing about what is there; what cannot be seen now must not count as missing."""
 _NEIGHBOURS = 200
 """Names, in the order of the alphabet, among which the one that is most like another is sought."""
 
@@ -62,7 +69,11 @@ class FileNames:
         def listing(below: str) -> Iterable[str]:
             try:
                 return os.listdir(folder / below)  # noqa: PTH208, a million names, not paths
-            except OSError:
+            except OSError as error:
+                if error.errno in _OF_THE_MACHINE:
+                    raise SweepError(
+                        f"{folder / below}: cannot be listed now ({error.strerror}); try again"
+                    ) from error
                 return ()
 
         return cls(folder, listing, taken)

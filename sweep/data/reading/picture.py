@@ -158,6 +158,8 @@ class Picture:
         try:
             pixels = cv2.imdecode(buffer, flag | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(error.err) from error
             raise PictureError(f"cannot be decoded: {error.err}") from error
         if pixels is None:
             raise PictureError("cannot be decoded; it is damaged or of an unknown format")
@@ -212,6 +214,7 @@ def _opened(file: BinaryIO) -> Image.Image:
     try:
         image: Image.Image = reader(file)
     except Exception as error:  # what Pillow raises for a damaged file depends on its format
+        _raise_if_of_the_machine(error)
         raise PictureError(f"not a whole image: {error}; fetch it again") from error
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"is {image.width}x{image.height} px; must be {MAX_PIXELS} at most")
@@ -231,4 +234,11 @@ def _refuse_damaged(image: Image.Image, because: str = "") -> None:
     try:
         image.load()
     except Exception as error:
+        _raise_if_of_the_machine(error)
         raise PictureError(f"not a whole image: {because or error}; fetch it again") from error
+
+
+def _raise_if_of_the_machine(error: Exception) -> None:
+    """Let an error pass that says nothing about the image: it may be left out for its own only."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+        raise error

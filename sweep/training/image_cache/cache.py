@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from sweep.files.lock import lock
 from sweep.training.contract import ImageCachePlace
 from sweep.training.image_cache import epoch_file
@@ -173,5 +175,8 @@ class ImageCache:
 
 def _boot() -> str:
     """Return what the names of this boot's files begin with."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")[:12]
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")[:12]
+    except OSError:  # another system than Linux
+        boot = f"{int(psutil.boot_time()):012x}"
     return f"{boot}-{FORMAT}"

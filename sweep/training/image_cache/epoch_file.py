@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ SUFFIX = ".images"
 PART = ".images-part"
 """Of a file that is being made."""
 _ALIGNMENT = 4096
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +120,9 @@ class EpochFile:
     def _read_pixels(self, index: int, into: NDArray[np.uint8]) -> None:
         """Read one image; from the file, as a mapping that is new pays for each of its pages."""
         at = self._layout.images_at + index * self._layout.image_bytes
-        if os.preadv(self._descriptor, [into.data], at) != into.nbytes:
+        if not hasattr(os, "preadv") or (
+            os.preadv(self._descriptor, [into.data], at) != into.nbytes
+        ):
             into[...] = self._pixels[index]
 
     def put(self, index: int, item: Item) -> None:
@@ -159,11 +163,22 @@ def make(path: Path, layout: Layout) -> None:
     part = path.with_suffix(PART)
     try:
         with part.open("wb") as file:
-            # A hole that the disk has no room for would end the process when it is written.
-            os.posix_fallocate(file.fileno(), 0, layout.bytes)
+            _fill(file, layout.bytes)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _fill(file: BinaryIO, size: int) -> None:
+    """Give a new file its size, and its room on the disk.
+
+    A hole that the disk has no room for would end the process when it is written.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, _CHUNK):  # another system than Linux
+        file.write(bytes(min(_CHUNK, size - start)))
 
 
 def fewest_reads(path: Path, layout: Layout) -> int:

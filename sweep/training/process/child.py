@@ -6,7 +6,7 @@ import signal
 import time
 import weakref
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from typing import Self
 
 from sweep.training.contract import Decision, FailureKind, TrialJob
@@ -28,7 +28,7 @@ class ChildProcess:
     thread.
     """
 
-    def __init__(self, job: TrialJob, process: ForkServerProcess, connection: Connection) -> None:
+    def __init__(self, job: TrialJob, process: BaseProcess, connection: Connection) -> None:
         self.job = job
         self.pid = process.pid or 0
         self.last_sign_of_life = time.monotonic()

@@ -3,6 +3,7 @@
 import ctypes
 import faulthandler
 import gc
+import importlib
 import multiprocessing
 import os
 import queue
@@ -42,16 +43,18 @@ from sweep.training.process.messages import (
 ALIVE_EVERY_S = 5.0
 """The process gives a sign of life at least this often while its training moves on."""
 
+_SETUP = "sweep.training.process.server_setup"
 _LONGEST = 500
 """Characters of a failure's message."""
 
 
 def run(connection: Connection, job: TrialJob) -> None:
     """Train `job`, tell how it went, and end the process."""
+    importlib.import_module(_SETUP)  # for a process that was not forked from the server
     gc.enable()
     # Loader processes are our children then, and end when we are killed. From a server of their
     # own, which a child of a fork server would start, they would live on.
-    multiprocessing.set_start_method("fork", force=True)
+    multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
     _heed_signals()
     link = _Link(connection)
     link.start()

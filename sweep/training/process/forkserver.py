@@ -1,4 +1,8 @@
-"""The server that training processes are forked from: torch is loaded once, not in every trial."""
+"""The server that training processes are forked from: torch is loaded once, not in every trial.
+
+Only on Linux: macOS' own libraries do not bear to be forked once they are loaded, so there each
+training is a fresh process, which loads torch itself.
+"""
 
 import multiprocessing
 import os
@@ -7,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 from types import ModuleType
 
 from sweep.training.registry import BUILT_IN
@@ -32,8 +36,13 @@ a CPU. The C library reads this when a program starts; others than glibc do not 
 """
 
 
+def forks() -> bool:
+    """Whether training processes are forked from a server here."""
+    return sys.platform == "linux"
+
+
 @contextmanager
-def fork_context(trainer: str) -> Iterator[ForkServerContext]:
+def fork_context(trainer: str) -> Iterator[ForkServerContext | SpawnContext]:
     """Give the context to start one training process of `trainer` from.
 
     Starts this process's server where there is none. The first trainer decides whether the server
@@ -43,12 +52,15 @@ def fork_context(trainer: str) -> Iterator[ForkServerContext]:
     `__main__` is hidden meanwhile: multiprocessing would run the caller's script again in every
     child, which needs nothing of it.
     """
-    context = multiprocessing.get_context("forkserver")
     with _lock:
         main, chosen = sys.modules["__main__"], TUNABLES in os.environ
         sys.modules["__main__"] = ModuleType("__main__")
         os.environ.setdefault(TUNABLES, ALLOCATOR)
         try:
+            if not forks():
+                yield multiprocessing.get_context("spawn")
+                return
+            context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(_WITH_TORCH if trainer in BUILT_IN else _LIGHT)
             forkserver.ensure_running()
             yield context

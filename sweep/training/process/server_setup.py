@@ -9,9 +9,9 @@ import gc
 import os
 import shutil
 import signal
-import tempfile
 
 from sweep.training.process.child_main import set_parent_death_signal  # every child runs it
+from sweep.training.process.scratch import make_scratch
 
 gc.disable()  # a fifth of the time that loading torch takes; every child enables it again
 
@@ -32,12 +32,13 @@ def _leave() -> None:
     os._exit(0)
 
 
-_config = tempfile.mkdtemp(prefix="sweep-ultralytics-")
+_config = str(make_scratch())
 atexit.register(shutil.rmtree, _config, ignore_errors=True)  # children leave by os._exit
 os.environ.update(
     OMP_NUM_THREADS="1",
     MKL_NUM_THREADS="1",
     OPENBLAS_NUM_THREADS="1",
+    OMP_DYNAMIC="false",  # true: fewer threads than told on a busy machine, so other numbers
     PYTORCH_NVML_BASED_CUDA_CHECK="1",  # asking whether there is a GPU must not start CUDA here
     YOLO_CONFIG_DIR=_config,  # the user's Ultralytics settings are neither read nor written
     YOLO_OFFLINE="true",
@@ -45,3 +46,4 @@ os.environ.update(
     YOLO_VERBOSE="false",  # no progress bars; the log level is the trainer's
     NO_ALBUMENTATIONS_UPDATE="1",
 )
+os.environ.pop("OMP_THREAD_LIMIT", None)  # so would a limit, whatever the machine does

@@ -38,7 +38,7 @@ def write(folder: Path, state: State) -> None:
         OSError: If it cannot be written.
     """
     newest, previous = folder / paths.CHECKPOINT, folder / paths.PREVIOUS_CHECKPOINT
-    part = newest.with_suffix(".part")
+    part = folder / paths.UNFINISHED_CHECKPOINT
     with part.open("wb") as file:
         file.write(_MAGIC + bytes(_DIGEST_BYTES))
         payload = _Hashing(file)

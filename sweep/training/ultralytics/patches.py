@@ -20,7 +20,10 @@ from ultralytics.data import utils as data_utils
 from ultralytics.engine import trainer as engine_trainer
 from ultralytics.utils import LOGGER, callbacks, torch_utils
 
+from sweep.evaluation.suppression import untimed_suppression
 from sweep.files.atomic_write import atomic_write
+
+_verify = data_utils.verify_image_label
 
 _NO_AMP = re.compile(r"\b(1660|1650|1630|t400|t550|t600|t1000|t1200|t2000|k40m)", re.IGNORECASE)
 """GPUs whose half precision gives NaN or zero mAP: the list of ultralytics/utils/checks.py."""
@@ -32,9 +35,11 @@ def patched(*, threads: int) -> Iterator[None]:
 
     It looks for no font and no weights to test half precision with, loads no integration, uses
     `threads` CPU threads where it would choose its own number, and writes label caches atomically,
-    because trials on one host start on the same dataset at the same moment.
+    because trials on one host start on the same dataset at the same moment. No image is left out
+    because it could not be read just then, and no box because the machine was busy.
     """
     with ExitStack() as stack:
+        stack.enter_context(untimed_suppression())
         for module, name, value in (
             (data_utils, "check_font", lambda *_: None),
             (callbacks, "add_integration_callbacks", lambda *_: None),
@@ -43,6 +48,7 @@ def patched(*, threads: int) -> Iterator[None]:
             (data_base, "NUM_THREADS", threads),
             (data_dataset, "NUM_THREADS", threads),
             (data_dataset, "save_dataset_cache_file", _save_label_cache),
+            (data_dataset, "verify_image_label", _verify_image_label),
         ):
             stack.enter_context(_replaced(module, name, value))
         for logger in (LOGGER, *LOGGER.handlers):
@@ -76,3 +82,22 @@ def _save_label_cache(prefix: str, path: Path, labels: dict[str, Any], version: 
         return
     with atomic_write(path) as file:
         np.save(file, labels)  # type: ignore[arg-type]
+
+
+def _verify_image_label(task: tuple[Any, ...]) -> tuple[Any, ...] | list[Any]:
+    """Stand for Ultralytics' function of this name, which leaves out what it cannot read.
+
+    What is wrong with an image or its labels is the same for every trial. That the disk was away,
+    or a limit on open files reached, is not: the trial would train and be judged on fewer images.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    found: tuple[Any, ...] | list[Any] = _verify(task)
+    if found[0] is None:
+        image, labels = Path(task[0]), Path(task[1])
+        image.read_bytes()
+        if labels.exists():
+            labels.read_bytes()
+        found = _verify(task)  # for what is in the files
+    return found

@@ -13,7 +13,10 @@ from storage.queue.queue import Queue
 from storage.snapshot.reader import read_summary, read_sweep
 from storage.states import SlotState
 from storage.tables import slots
+from sweep.api.disk import disk_of_sweep
 from sweep.api.status import by_score, served
+from sweep.cli import tables
+from sweep.files.disk_use import DiskUse
 from sweep.testing import made_up_epoch
 from sweep.training.contract import TrialResult
 from sweep.worker.serialization import to_json
@@ -90,7 +93,21 @@ def test_a_row_a_sweep_has_its_priority_progress_and_rounded_best(
         "search 2/4, retrain waiting",
         f"{value:.3f} mAP50-95",
         "",
+        f"{Path('runs/one/sweep.yaml').stat().st_size} B",
     ]
+
+
+def test_it_says_what_a_sweep_takes_on_the_disk(database: Database) -> None:
+    (Path("runs/one") / "big").write_bytes(bytes(3_200_000))
+    assert "its folder below the runs takes 3.2 MB" in run_here("status", "one").out
+    found = json.loads(run_here("status", "one", "--json").out)
+    assert found["disk_bytes"] == 3_200_000 + Path("runs/one/sweep.yaml").stat().st_size
+    assert found["disk_complete"] is True
+
+
+def test_counting_a_large_folder_is_not_waited_for(database: Database) -> None:
+    assert disk_of_sweep(database.engine, "one", limit_s=-1.0) == DiskUse(complete=False)
+    assert tables.disk(DiskUse(bytes=1_250_000_000, complete=False)) == "over 1.2 GB"
 
 
 def test_settings_are_rounded_for_people_alone(

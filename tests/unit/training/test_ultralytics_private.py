@@ -146,6 +146,38 @@ def _() -> str | None:
     )
 
 
+@check(
+    "non_max_suppression",
+    "evaluation/suppression.py lifts its limit of time by `max_time_img`: else a busy machine "
+    "scores less",
+)
+def _() -> str | None:
+    from ultralytics.models.yolo.detect import DetectionValidator
+    from ultralytics.utils import nms
+
+    default = inspect.signature(nms.non_max_suppression).parameters.get("max_time_img")
+    return first(
+        None if default else "it takes no max_time_img",
+        lacks(nms.non_max_suppression, "time_limit = 2.0 + max_time_img * bs"),
+        lacks(nms.non_max_suppression, "> time_limit:", '"torchvision" in sys.modules'),
+        None
+        if inspect.getsource(nms).count("time.time()") == 2
+        else "another use of the clock in ultralytics/utils/nms.py",
+        lacks(DetectionValidator.postprocess, "nms.non_max_suppression("),
+    )
+
+
+@check("verify_image_label", "training/ultralytics/patches.py replaces it: it leaves images out")
+def _() -> str | None:
+    from ultralytics.data import dataset, utils
+
+    return first(
+        takes_other(utils.verify_image_label, "args"),
+        lacks(utils.verify_image_label, "im_file, lb_file, prefix", "return [None, None, "),
+        lacks(dataset.YOLODataset.verify_args, "verify_image_label"),
+    )
+
+
 @check("_do_train", "training/ultralytics/loop.py overrides it and repeats its steps")
 def _() -> str | None:
     from ultralytics.models.yolo.detect import DetectionTrainer
