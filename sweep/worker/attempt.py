@@ -1,7 +1,6 @@
 """One attempt at one slot: from its lease to its final state."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
@@ -239,9 +238,6 @@ class Attempt:
             self._database.rest()
             message = child.receive(_POLL_S)
             if isinstance(message, EpochDone):
-                if not _finite(message.report):
-                    text = f"epoch {message.report.epoch}: a metric is not finite"
-                    return Failed(FailureKind.DIVERGED, text)
                 child.answer(self._decide(message.report))
             elif isinstance(message, Completed | Stopped | Failed | Unable):
                 return message
@@ -290,7 +286,3 @@ class Attempt:
                 paused = self._epoch_log.sweep is SweepState.PAUSED
                 self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
         return None
-
-
-def _finite(report: EpochReport) -> bool:
-    return all(map(math.isfinite, (report.map50, report.map50_95, report.precision, report.recall)))
