@@ -6,6 +6,7 @@ Optuna is a projection of our committed rows: a late or repeated projection writ
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from storage.contents import fault_of_result
 from storage.errors import StudyNotOurs, TrialGone
 from storage.optuna import private
 from storage.optuna.making import TrialMaker
@@ -266,7 +268,13 @@ class Studies:
             return
         for epoch in values.keys() - trial.intermediate_values.keys():
             self.report(slot.trial_id, epoch=epoch, value=values[epoch])
-        value = None if settled.result is None else settled.result[objective]
+        state, value = _FINAL[settled.state], None
+        fault = fault_of_result(settled.result) if state is TrialState.COMPLETE else None
+        if fault is not None:  # somebody else wrote into it; the stage must come to its end
+            state = TrialState.FAIL
+            settled = replace(settled, failure_kind="unreadable", message=fault, result=None)
+        elif settled.result is not None:
+            value = settled.result[objective]
         if settled.state is SlotState.PRUNED:  # as Optuna's own `tell` values it
             known = {**trial.intermediate_values, **values}
             last = known[max(known)] if known else None
@@ -277,7 +285,7 @@ class Studies:
                 self._storage.set_trial_user_attr(slot.trial_id, key, attribute)
             # Not `Study.tell`, whose cache may hold a study of this id that was deleted.
             self._storage.set_trial_state_values(
-                slot.trial_id, _FINAL[settled.state], None if value is None else [value]
+                slot.trial_id, state, None if value is None else [value]
             )
 
     @_telling
@@ -346,8 +354,7 @@ def _attributes(settled: Settled) -> dict[str, Any]:
         attributes |= {"failure": settled.failure_kind, "message": settled.message}
     if settled.result is not None:
         names = ("map50", "map50_95", "precision", "recall", "best_epoch", "epochs", "seconds")
-        attributes |= {name: settled.result[name] for name in names}
-        attributes |= {
-            f"effective_{name}": value for name, value in settled.result["effective"].items()
-        }
+        found, effective = settled.result, settled.result.get("effective", {})
+        attributes |= {name: found[name] for name in names if name in found}
+        attributes |= {f"effective_{name}": value for name, value in effective.items()}
     return attributes
