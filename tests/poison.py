@@ -23,11 +23,11 @@ VALUES = {
     "bytes": "x'ff00fe'",
     "no UTF-8": "CAST(x'61ff80' AS TEXT)",
     "broken JSON": "'{\"a\": '",
-    "NaN in JSON": "'{\"lr0\": NaN, \"map50\": Infinity}'",
+    "NaN in JSON": '\'{"lr0": NaN, "map50": Infinity}\'',
     "JSON nothing": "'null'",
     "a JSON list": "'[1, [2], {\"a\": null}]'",
     "an empty JSON object": "'{}'",
-    "a deep JSON object": "'{\"lr0\": {\"a\": [{}]}, \"effective\": 3, \"losses\": [1]}'",
+    "a deep JSON object": '\'{"lr0": {"a": [{}]}, "effective": 3, "losses": [1]}\'',
 }
 """In SQL, by what they are; SQLite stores NaN as NULL."""
 

@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -198,6 +198,7 @@ class Studies:
         distributions: Mapping[str, BaseDistribution],
         suggest: Suggest,
         sampler: BaseSampler,
+        pruner: BasePruner | None = None,
         label: str | None = None,
     ) -> tuple[int, int, Mapping[str, Any]]:
         """Find or make the running trial of a slot.
@@ -212,6 +213,7 @@ class Studies:
             distributions: Of the settings in `params`.
             suggest: Asks for every setting.
             sampler: The sampler to ask.
+            pruner: The pruner of the study, by which some samplers tell the trials to look at.
             label: What the trial is for where that matters; a user attribute of it.
 
         Returns:
@@ -232,6 +234,7 @@ class Studies:
             number = self._storage.get_trial_number_from_id(trial_id)
         if params is None:
             study.sampler = sampler
+            private.use_pruner(study, pruner or NopPruner())
             params = suggest(private.open_trial(study, trial_id))
         return trial_id, number, params
 
@@ -245,7 +248,7 @@ class Studies:
     def should_prune(self, name: str, trial_id: int, pruner: BasePruner) -> bool:
         """Ask the pruner about a trial's latest reported epoch."""
         study = self._study(name)
-        study.pruner = pruner
+        private.use_pruner(study, pruner)
         return private.open_trial(study, trial_id).should_prune()
 
     @_telling

@@ -16,6 +16,7 @@ from storage.queue.sweeps import Submission
 from storage.queue.trials import begun
 from storage.snapshot.reader import read_epochs
 from storage.states import SweepState
+from sweep.search.pruners import PRUNERS
 from sweep.search.samplers import sampler_for, suggest
 from sweep.spec.space import settings_line
 from sweep.spec.sweep_file import SweepSpec
@@ -180,6 +181,7 @@ class Attempt:
             distributions=self._kind.distributions(spec, self._stage_settings),
             suggest=lambda trial: suggest(trial, spec.search.space),
             sampler=sampler_for(spec.search, slot.ordinal),
+            pruner=PRUNERS[self._kind.pruner(spec)](slot.stage_epochs),
             label=slot.label,
         )
         failpoints.reached(failpoints.TRIAL_MADE)

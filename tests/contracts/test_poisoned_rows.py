@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from sqlalchemy import text
 
 from storage import engine as engines
@@ -34,7 +33,7 @@ from sweep.worker.faults import telling_spoilt
 from sweep.worker.places import read_here
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
-from tests.poison import VALUES, Column, columns, spoil
+from tests.poison import Column, spoil
 
 EPOCHS = 2
 SWEEPS: dict[str, dict[str, Any]] = {
@@ -213,5 +212,3 @@ def test_without_a_spoilt_row_all_is_done(project: Path, monkeypatch: pytest.Mon
     for name in SWEEPS:
         assert read_sweep(database.engine, name).state is SweepState.DONE
         assert read_sweep(database.engine, name).unreadable == ()
-
-
