@@ -68,11 +68,3 @@ def spoil(file: Path, column: Column, value: str, *, row: int) -> bool:
         except sqlite3.Error:  # a key that is taken, or nothing where the table takes none
             return False
         return changed.rowcount == 1
-
-
-def fault_in(file: Path, column: Column) -> str:
-    """Return what lies in a column, for a message."""
-    with closing(sqlite3.connect(file)) as database:
-        database.text_factory = bytes
-        rows = database.execute(f"SELECT {column.name} FROM {column.table}").fetchall()
-    return f"{column}: {[value for (value,) in rows]}"

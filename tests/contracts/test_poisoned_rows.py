@@ -25,15 +25,15 @@ from sweep.errors import SweepError
 from sweep.report import data as report
 from sweep.report.tables import csv_tables
 from sweep.submission.submit import load, submit
-from sweep.testing import made_up_epoch
-from sweep.training.contract import Decision, Device, EpochReport, TrialJob, TrialResult
-from sweep.training.process.messages import Completed, EpochDone, Message, Stopped
-from sweep.worker import attempt, worker
+from sweep.training.contract import Device
 from sweep.worker.faults import telling_spoilt
 from sweep.worker.places import read_here
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
-from tests.poison import Column, spoil
+from tests.in_process import Child, serve, train_in_process
+from tests.poison import VALUES, Column, columns, spoil
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS = 2
 SWEEPS: dict[str, dict[str, Any]] = {
@@ -54,66 +54,9 @@ SWEEPS: dict[str, dict[str, Any]] = {
 }
 
 
-class Child:
-    """A training in this process, as its supervisor sees it."""
-
-    last_sign_of_life = 1e18
-
-    def __init__(self, job: TrialJob) -> None:
-        self._job = job
-        self._reports: list[EpochReport] = []
-        self._told = Decision.CONTINUE
-
-    @classmethod
-    def start(cls, job: TrialJob) -> "Child":
-        return cls(job)
-
-    def receive(self, _timeout_s: float) -> Message:
-        if self._told is not Decision.CONTINUE:
-            return Stopped(self._told)
-        done = len(self._reports)
-        if done == self._job.epochs:
-            return Completed(TrialResult.from_epochs(self._reports, "map50_95"))
-        self._reports.append(made_up_epoch(self._job.params, seed=0, epoch=done + 1))
-        return EpochDone(self._reports[-1])
-
-    def answer(self, decision: Decision) -> None:
-        self._told = decision
-
-    def kill(self) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def without_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "ChildProcess", Child)
-    monkeypatch.setattr(worker, "warm_up", lambda _: None)
-    monkeypatch.setattr(worker, "IDLE_S", (0.0, 0.0))
-    monkeypatch.setattr(worker, "_LOOKS_PER_S", 1e9)
-
-
-class Idle(Exception):
-    """A worker that waits, though nobody else is there."""
-
-
-def serve(database: Database, monkeypatch: pytest.MonkeyPatch, *, slots: int | None = None) -> None:
-    """Serve until nothing is left, or what is left cannot be served, or for so many slots."""
-    shutdown = Shutdown()
-    served = Worker(database, device=Device(), drain=True, shutdown=shutdown)
-    left = [40 if slots is None else slots]
-
-    def claim() -> Any:
-        left[0] -= 1
-        if left[0] < 0 and slots is None:
-            raise Idle
-        if left[0] < 0:
-            shutdown.count = 1
-            return None
-        return own()
-
-    own = served._claim
-    monkeypatch.setattr(served, "_claim", claim)
-    served.run()
+    train_in_process(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +65,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(attempt, "ChildProcess", Child)
-        patch.setattr(worker, "warm_up", lambda _: None)
+        train_in_process(patch)
         database = Database.open("sqlite:///sweep.db")
         for name, content in SWEEPS.items():
             file = folder / f"{name}.yaml"
@@ -212,3 +154,27 @@ def test_without_a_spoilt_row_all_is_done(project: Path, monkeypatch: pytest.Mon
     for name in SWEEPS:
         assert read_sweep(database.engine, name).state is SweepState.DONE
         assert read_sweep(database.engine, name).unreadable == ()
+
+
+OURS = sorted(metadata.tables)
+
+
+@pytest.mark.parametrize("turn", range(2))
+@pytest.mark.parametrize("table", [*OURS, "of Optuna"])
+def test_a_spoilt_row_ends_nothing(
+    table: str, turn: int, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, faults = list(VALUES), []
+    for place, column in enumerate(columns(begun / "sweep.db")):
+        if (column.table if column.table in OURS else "of Optuna") != table:
+            continue
+        value = values[(7 * place + 5 * turn) % len(values)]  # each value meets many columns
+        shutil.copytree(begun, tmp_path / "project")
+        monkeypatch.chdir(tmp_path / "project")
+        try:
+            check(tmp_path / "project", column, value, row=1, patch=monkeypatch)
+        except (Exception, pytest.fail.Exception) as error:
+            faults.append(f"{value} in {column}: {error!r}"[:500])
+        monkeypatch.chdir(tmp_path)
+        shutil.rmtree(tmp_path / "project")
+    assert not faults
