@@ -109,7 +109,7 @@ def _fits(kind: TypeEngine[Any]) -> Callable[[Any], bool]:
     if isinstance(kind, Float):
         return lambda value: type(value) in (int, float) and math.isfinite(value)
     if isinstance(kind, String) and not isinstance(kind, Enum):
-        return lambda value: isinstance(value, str)
+        return lambda value: type(value) is str
     return lambda value: "\0" not in str(value)  # a path; states and times are made or not
 
 
@@ -118,9 +118,18 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
+class _NoText(str):
+    """Bytes that stand where a text should, readable for people and for nothing else."""
+
+    __slots__ = ()
+
+
 def as_text(stored: bytes) -> str:
-    """Return a text of SQLite's, with bytes that are no UTF-8 as escapes."""
-    return stored.decode("utf-8", "backslashreplace")
+    """Return a text of SQLite's; where it is no UTF-8, one that is none of a column's values."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return _NoText(stored.decode("utf-8", "backslashreplace"))
 
 
 def from_json(stored: str | bytes) -> Any:

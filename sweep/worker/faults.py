@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
-from storage.errors import StorageError
+from storage.errors import RowUnreadable, StorageError
 from storage.queue import sweeps
 from sweep.errors import InputError, SweepError
 from sweep.files.yaml import one_line
@@ -15,6 +15,11 @@ from sweep.spec.sweep_file import SweepSpec
 
 def told(error: Exception) -> str:
     """Say in one line why a sweep cannot be worked on or shown."""
+    if isinstance(error, RowUnreadable):
+        return (
+            f"the database holds what this program did not write ({error}); mend it, or bring "
+            "back a copy"
+        )
     if isinstance(error, SweepError | StorageError):
         return one_line(str(error))
     if isinstance(error, ValidationError):

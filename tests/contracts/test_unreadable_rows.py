@@ -134,9 +134,10 @@ def test_epochs_that_nobody_reported_are_left_out(engine: Engine, queue: Queue) 
     ]
 
 
-def test_a_name_that_is_no_text_is_not_listed(engine: Engine, queue: Queue) -> None:
+@pytest.mark.parametrize("name", ["x'ff'", "CAST(x'61ff' AS TEXT)"])
+def test_a_name_that_is_no_text_is_not_listed(engine: Engine, queue: Queue, name: str) -> None:
     submit(engine, "two")
-    spoil(engine, "UPDATE sweeps SET name = x'ff' WHERE name = 'one'")
+    spoil(engine, f"UPDATE sweeps SET name = {name} WHERE name = 'one'")
     assert sweeps.names(engine) == ["two"]
     assert sweeps.active(engine) == ["two"]
 
