@@ -82,7 +82,7 @@ def follow(
 def write_trainer(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> str:
     """Write a module with a trainer `train` that children can import."""
     head = """
-import os, sys, time
+import os, stat, sys, time
 from dataclasses import replace
 from sweep import Decision, TrainingFailed, TrainingStopped, TrialResult, tick
 from sweep.testing import made_up_epoch
@@ -220,7 +220,8 @@ def test_the_log_has_what_was_printed_and_the_traceback(
         (
             "    for fd in range(3, 64):\n"
             "        try:\n"
-            "            os.write(fd, b'progress: 1 of 3\\n')\n"
+            "            if stat.S_ISSOCK(os.fstat(fd).st_mode):\n"
+            "                os.write(fd, b'progress: 1 of 3\\n')\n"
             "        except OSError:\n"
             "            pass\n"
             "    time.sleep(600)\n",
