@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Dialect,
     Enum,
     Float,
@@ -74,10 +75,11 @@ class Readable(TypeDecorator[Any]):
 
 
 def read_all_readably(tables: MetaData) -> None:
-    """Let every column of our tables be read so."""
+    """Let every column of our tables be read so; any value makes a truth value, as it is."""
     for table in tables.tables.values():
         for column in table.columns:
-            column.type = Readable(column.type, f"{table.name}.{column.name}")
+            if not isinstance(column.type, Boolean):
+                column.type = Readable(column.type, f"{table.name}.{column.name}")
 
 
 def require_readable(row: Row[Any]) -> None:
