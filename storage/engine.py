@@ -17,6 +17,7 @@ from sqlalchemy.types import Float
 from storage import urls
 from storage.errors import DatabaseGone, DatabaseRefused, DatabaseUnusable
 from storage.outage import telling_outages
+from storage.readable import as_text, from_json
 from storage.sqlite import connect_to_look, writable
 from storage.tables import VERSION_TABLE
 
@@ -62,7 +63,9 @@ def connectable_engine(url: str) -> Engine:
     """
     parsed = urls.parse(url)
     if urls.is_sqlite(url):
-        engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+        engine = create_engine(
+            parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=from_json
+        )
         _govern_sqlite(engine, "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
         return engine
     try:
@@ -89,6 +92,7 @@ def looking_engine(url: str) -> Engine:
     engine = create_engine(
         parsed,
         creator=lambda: connect_to_look(file, own_table=VERSION_TABLE, timeout_s=BUSY_TIMEOUT_S),
+        json_deserializer=from_json,
     )
     _govern_sqlite(engine)
     return engine
@@ -150,6 +154,7 @@ def _govern_sqlite(engine: Engine, *pragmas: str) -> None:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we begin transactions, not the driver
+        connection.text_factory = as_text
         for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 

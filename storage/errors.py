@@ -39,3 +39,16 @@ class TrialGone(StorageError):
 
 class LeaseLost(StorageError):
     """Another worker holds the slot now: drop the work quietly; nothing of it may be written."""
+
+
+class RowUnreadable(StorageError):
+    """A row holds what none of our programs writes: tell of it, and go on with the others.
+
+    Args:
+        message: Which row, which column, and what was found there.
+        row: Id of the slot, where the row is a slot's.
+    """
+
+    def __init__(self, message: str, *, row: int | None) -> None:
+        super().__init__(message)
+        self.row = row

@@ -5,8 +5,9 @@ Times are the database's clock, in seconds since 1970-01-01 UTC (`storage.engine
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from sqlalchemy import (
     JSON,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     text,
 )
 
+from storage.readable import Unreadable, read_all_readably, unreadable
 from storage.states import SlotState, StageState, SweepState
 
 if TYPE_CHECKING:
@@ -41,9 +43,30 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def record_of(kind: type[Record], row: Row[Any], **others: Any) -> Record:
-    """Make a dataclass's instance of a row's columns of the same names, and of other values."""
+    """Make a dataclass's instance of a row's columns of the same names, and of other values.
+
+    Raises:
+        RowUnreadable: If something in it cannot be read, or is missing.
+    """
     names = kind.__dataclass_fields__.keys() - others.keys()
-    return kind(**{name: getattr(row, name) for name in names}, **others)
+    values = {name: getattr(row, name) for name in names}
+    for name, found in (values | others).items():
+        if isinstance(found, Unreadable):
+            raise unreadable(row, f"{found.place}: found {found.found}")
+        if found is None and name in _required(kind):
+            raise unreadable(row, f"{name}: found nothing")
+    return kind(**values, **others)
+
+
+@cache
+def _required(kind: "type[DataclassInstance]") -> frozenset[str]:
+    """Return the fields of a dataclass that are never None."""
+    fields = kind.__dataclass_fields__.values()
+    return frozenset(
+        field.name
+        for field in fields
+        if type(None) not in get_args(field.type) and field.type is not Any
+    )
 
 
 def _state(kind: type[StrEnum]) -> Enum:
@@ -171,3 +194,5 @@ workers = Table(
     Column("slot_id", Integer),
     Column("last_seen", Float, nullable=False),
 )
+
+read_all_readably(metadata)

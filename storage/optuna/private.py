@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
@@ -57,9 +58,26 @@ def open_trial(study: Study, trial_id: int) -> Trial:
     Relies on the constructor of `Trial`, which Optuna tells its users not to call (public is only
     `Study.ask`, which makes another trial), and on the study's storage, which caches: only trials
     that it has read can be given settings, and `get_trials` makes it read all.
+
+    And on `Study._thread_local`: there a study keeps the trials that its sampler looks at, until
+    the next `Study.ask`. Without that, a sampler that was asked once would never hear of another
+    trial, and what it chooses would depend on when this process asked it first.
     """
+    study._thread_local.cached_all_trials = None
     study.get_trials(deepcopy=False)
     return Trial(study, trial_id)
+
+
+def use_pruner(study: Study, pruner: BasePruner) -> None:
+    """Let a study have a pruner, as it is after it was asked.
+
+    Relies on `HyperbandPruner._try_initialization`. Optuna shows samplers the trials of one bracket
+    alone (those of 5.0 read past that), but a pruner that was not asked yet has no brackets: what
+    they choose would depend on what this process did before.
+    """
+    if isinstance(pruner, HyperbandPruner) and not pruner._pruners:
+        pruner._try_initialization(study)
+    study.pruner = pruner
 
 
 def suggest_value(trial: Trial, name: str, distribution: BaseDistribution) -> Any:

@@ -6,6 +6,7 @@ Optuna is a projection of our committed rows: a late or repeated projection writ
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,10 +14,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from storage.contents import fault_of_result
 from storage.errors import StudyNotOurs, TrialGone
 from storage.optuna import private
 from storage.optuna.making import TrialMaker
@@ -218,6 +220,7 @@ class Studies:
         distributions: Mapping[str, BaseDistribution],
         suggest: Suggest,
         sampler: BaseSampler,
+        pruner: BasePruner | None = None,
         label: str | None = None,
     ) -> tuple[int, int, Mapping[str, Any]]:
         """Find or make the running trial of a slot.
@@ -232,6 +235,7 @@ class Studies:
             distributions: Of the settings in `params`.
             suggest: Asks for every setting.
             sampler: The sampler to ask.
+            pruner: The pruner of the study, by which some samplers tell the trials to look at.
             label: What the trial is for where that matters; a user attribute of it.
 
         Returns:
@@ -252,6 +256,7 @@ class Studies:
             number = self._storage.get_trial_number_from_id(trial_id)
         if params is None:
             study.sampler = sampler
+            private.use_pruner(study, pruner or NopPruner())
             params = suggest(private.open_trial(study, trial_id))
         return trial_id, number, params
 
@@ -265,7 +270,7 @@ class Studies:
     def should_prune(self, name: str, trial_id: int, pruner: BasePruner) -> bool:
         """Ask the pruner about a trial's latest reported epoch."""
         study = self._study(name)
-        study.pruner = pruner
+        private.use_pruner(study, pruner)
         return private.open_trial(study, trial_id).should_prune()
 
     @_telling
@@ -288,7 +293,13 @@ class Studies:
             return
         for epoch in values.keys() - trial.intermediate_values.keys():
             self.report(slot.trial_id, epoch=epoch, value=values[epoch])
-        value = None if settled.result is None else settled.result[objective]
+        state, value = _FINAL[settled.state], None
+        fault = fault_of_result(settled.result) if state is TrialState.COMPLETE else None
+        if fault is not None:  # somebody else wrote into it; the stage must come to its end
+            state = TrialState.FAIL
+            settled = replace(settled, failure_kind="unreadable", message=fault, result=None)
+        elif settled.result is not None:
+            value = settled.result[objective]
         if settled.state is SlotState.PRUNED:  # as Optuna's own `tell` values it
             known = {**trial.intermediate_values, **values}
             last = known[max(known)] if known else None
@@ -299,7 +310,7 @@ class Studies:
                 self._storage.set_trial_user_attr(slot.trial_id, key, attribute)
             # Not `Study.tell`, whose cache may hold a study of this id that was deleted.
             self._storage.set_trial_state_values(
-                slot.trial_id, _FINAL[settled.state], None if value is None else [value]
+                slot.trial_id, state, None if value is None else [value]
             )
 
     @_telling
@@ -368,8 +379,7 @@ def _attributes(settled: Settled) -> dict[str, Any]:
         attributes |= {"failure": settled.failure_kind, "message": settled.message}
     if settled.result is not None:
         names = ("map50", "map50_95", "precision", "recall", "best_epoch", "epochs", "seconds")
-        attributes |= {name: settled.result[name] for name in names}
-        attributes |= {
-            f"effective_{name}": value for name, value in settled.result["effective"].items()
-        }
+        found, effective = settled.result, settled.result.get("effective", {})
+        attributes |= {name: found[name] for name in names if name in found}
+        attributes |= {f"effective_{name}": value for name, value in effective.items()}
     return attributes

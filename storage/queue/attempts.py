@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from storage.engine import now_s
+from storage.engine import now_s, upsert
 from storage.tables import attempts
 
 LOST = "lost"
@@ -24,7 +24,9 @@ def begin(connection: Connection, slot: int, attempt: int, worker: str) -> None:
             .values(ending=LOST, ended_at=now_s(), message="its worker gave no sign of life")
         )
     connection.execute(
-        insert(attempts).values(slot_id=slot, attempt=attempt, worker=worker, started_at=now_s())
+        upsert(connection, attempts)
+        .values(slot_id=slot, attempt=attempt, worker=worker, started_at=now_s())
+        .on_conflict_do_nothing()  # somebody else wrote it
     )
 
 
@@ -59,7 +61,8 @@ def last_retry(connection: Connection, slot: int) -> int:
     query = select(func.coalesce(func.max(attempts.c.attempt), 0)).where(
         attempts.c.slot_id == slot, attempts.c.ending == RETRIED
     )
-    return int(connection.execute(query).scalar_one())
+    found = connection.execute(query).scalar_one()
+    return found if isinstance(found, int) else 0
 
 
 def count(connection: Connection, slot: int, endings: Collection[str]) -> int:

@@ -3,14 +3,15 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select, true, update
 
 from storage.engine import now_s
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts
 from storage.queue.leases import LEASE_S, Lease
 from storage.queue.slots import Slot, any_slot, named, of_stage
-from storage.queue.takeover import LeaseWatch
+from storage.queue.takeover import LeaseWatch, same_lease
+from storage.readable import require_readable
 from storage.states import SlotState, StageState, SweepState
 from storage.tables import record_of, slots, stages, sweeps
 
@@ -21,6 +22,8 @@ def claim(
     owner: ProcessIdentity,
     names: Collection[str],
     watch: LeaseWatch,
+    *,
+    without: Collection[int] = (),
 ) -> Lease | None:
     """Take a queued slot, or one whose worker is lost; those come first when the watch is due.
 
@@ -30,6 +33,10 @@ def claim(
         owner: The worker's process.
         names: Sweeps to look at; all when empty.
         watch: Knows which workers are lost.
+        without: Ids of slots that are left alone.
+
+    Raises:
+        RowUnreadable: If the slot cannot be read.
     """
     values = {
         "state": SlotState.RUNNING,
@@ -40,19 +47,22 @@ def claim(
         "lease_until": now_s() + LEASE_S,
     }
     if watch.due:
-        return _claim_abandoned(connection, names, values, watch) or _claim_queued(
-            connection, names, values
+        return _claim_abandoned(connection, names, values, watch, without) or _claim_queued(
+            connection, names, values, without
         )
-    return _claim_queued(connection, names, values) or _claim_abandoned(
-        connection, names, values, watch
+    return _claim_queued(connection, names, values, without) or _claim_abandoned(
+        connection, names, values, watch, without
     )
 
 
 def _claim_queued(
-    connection: Connection, names: Collection[str], values: Mapping[str, Any]
+    connection: Connection,
+    names: Collection[str],
+    values: Mapping[str, Any],
+    without: Collection[int],
 ) -> Lease | None:
     """Take the first queued slot of the most urgent sweep, by priority and age."""
-    queued = slots.c.state == SlotState.QUEUED
+    queued = and_(slots.c.state == SlotState.QUEUED, _none_of(without))
     for stage in connection.execute(
         _open_stages(names)
         .where(sweeps.c.state == SweepState.ACTIVE, any_slot(queued).is_not(None))
@@ -78,14 +88,18 @@ def _claim_queued(
 
 
 def _claim_abandoned(
-    connection: Connection, names: Collection[str], values: Mapping[str, Any], watch: LeaseWatch
+    connection: Connection,
+    names: Collection[str],
+    values: Mapping[str, Any],
+    watch: LeaseWatch,
+    without: Collection[int],
 ) -> Lease | None:
     """Take over a slot whose worker is lost; also one of a cancelled sweep, which ends so."""
     served = sweeps.c.state.in_([SweepState.ACTIVE, SweepState.CANCELLED])
     found: dict[int, Row[Any]] = {
         stage.stage_id: stage for stage in connection.execute(_open_stages(names).where(served))
     }
-    lost = watch.abandoned(connection, found.keys())
+    lost = watch.abandoned(connection, found.keys(), without)
     if lost is None:
         return None
     claimed = connection.execute(
@@ -94,12 +108,16 @@ def _claim_abandoned(
             slots.c.id == lost.id,
             slots.c.attempt == lost.attempt,
             slots.c.state == SlotState.RUNNING,
-            slots.c.lease_until == lost.lease_until,
+            same_lease(lost),
         )
         .values(**values)
         .returning(*slots.c)
     ).first()
     return None if claimed is None else _begin(connection, claimed, found[claimed.stage_id])
+
+
+def _none_of(ids: Collection[int]) -> ColumnElement[bool]:
+    return slots.c.id.not_in(list(ids)) if ids else true()
 
 
 def _open_stages(names: Collection[str]) -> Select[Any]:
@@ -111,11 +129,18 @@ def _open_stages(names: Collection[str]) -> Select[Any]:
 
 
 def _begin(connection: Connection, slot: Row[Any], stage: Row[Any]) -> Lease:
-    """Note the attempt that begins with the claim of a slot."""
+    """Note the attempt that begins with the claim of a slot.
+
+    Raises:
+        RowUnreadable: If the slot or its stage cannot be read.
+    """
+    require_readable(stage)
+    require_readable(slot)
+    found = record_of(Slot, slot, **stage._mapping)
     attempts.begin(connection, slot.id, slot.attempt, slot.worker)
     first = slot.attempt == 1
     return Lease(
-        slot=record_of(Slot, slot, **stage._mapping),
+        slot=found,
         attempt=slot.attempt,
         worker=slot.worker,
         lost=0 if first else attempts.count(connection, slot.id, [attempts.LOST]),

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 
 from storage.engine import now_s, reading, writing
-from storage.errors import LeaseLost
+from storage.errors import LeaseLost, RowUnreadable
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts, claiming, epochs, leases, settling
 from storage.queue.epochs import Standing
@@ -36,6 +36,8 @@ class Queue:
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._watch = LeaseWatch(self.renewal_s, clock)
+        self._unreadable: dict[int, RowUnreadable] = {}
+        """Slots that were found so, which others go before."""
 
     def claim(
         self, worker: str, owner: ProcessIdentity, *, names: Collection[str] = ()
@@ -46,9 +48,25 @@ class Queue:
         running ones whose owner is dead or has let its lease run out: those were begun first, and
         a sampler or pruner should hear of them in their turn. They may be of cancelled sweeps,
         which come to their end so.
+
+        Raises:
+            RowUnreadable: If a slot, or a stage, cannot be read, and no other slot is to be had.
         """
-        with writing(self._engine) as connection:
-            return claiming.claim(connection, worker, owner, names, self._watch)
+        while True:
+            try:
+                with writing(self._engine) as connection:
+                    lease = claiming.claim(
+                        connection, worker, owner, names, self._watch, without=self._unreadable
+                    )
+            except RowUnreadable as error:
+                if error.row is None or error.row in self._unreadable:
+                    raise
+                self._unreadable[error.row] = error
+                continue
+            if lease is None and self._unreadable:
+                found, self._unreadable = self._unreadable, {}  # somebody may mend them
+                raise next(iter(found.values()))
+            return lease
 
     def renew(self, lease: Lease) -> None:
         """Prolong the lease.
@@ -182,10 +200,15 @@ class Queue:
         with reading(self._engine) as connection:
             return settling.unclosed(connection)
 
-    def unprojected(self, *, names: Collection[str] = ()) -> list[Settled]:
-        """List settled slots that Optuna was not told of, with no live owner to do it."""
+    def unprojected(
+        self, *, names: Collection[str] = (), unreadable: list[str] | None = None
+    ) -> list[Settled]:
+        """List settled slots that Optuna was not told of, with no live owner to do it.
+
+        Those that cannot be read are left out, and told of in `unreadable`.
+        """
         with reading(self._engine) as connection:
-            return settling.unprojected(connection, names)
+            return settling.unprojected(connection, names, [] if unreadable is None else unreadable)
 
     def close(self, settled: Settled) -> None:
         """Note that Optuna was told of a settled slot."""

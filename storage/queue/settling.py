@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from storage.engine import now_s
-from storage.process_identity import ProcessIdentity
+from storage.errors import RowUnreadable
 from storage.queue import attempts
 from storage.queue.leases import Lease, write_under
 from storage.queue.slots import Slot, any_slot, named, of_stage
+from storage.queue.takeover import provably_dead
 from storage.states import SlotState
 from storage.tables import record_of, slots, stages, sweeps
 
@@ -63,20 +64,28 @@ def unclosed(connection: Connection) -> list[str]:
         .join(stages, stages.c.sweep_id == sweeps.c.id)
         .where(untold.is_not(None))
     )
-    return list(connection.execute(query).scalars())
+    return [name for name in connection.execute(query).scalars() if isinstance(name, str)]
 
 
-def unprojected(connection: Connection, names: Collection[str]) -> list[Settled]:
-    """List settled slots that Optuna was not told of, with no live owner to do it."""
+def unprojected(
+    connection: Connection, names: Collection[str], unreadable: list[str]
+) -> list[Settled]:
+    """List settled slots that Optuna was not told of, with no live owner to do it.
+
+    Those that cannot be read are left out, and told of in `unreadable`.
+    """
     expired = (slots.c.lease_until < now_s()).label("expired")
     rows = connection.execute(
         _with_stages().add_columns(expired).where(slots.c.unprojected, named(names))
     ).all()
-    return [
-        _settled(row)
-        for row in rows
-        if row.owner is None or row.expired or ProcessIdentity(**row.owner).provably_dead()
-    ]
+    found = []
+    for row in rows:
+        if row.owner is None or row.expired or provably_dead(row.owner):
+            try:
+                found.append(_settled(row))
+            except RowUnreadable as error:
+                unreadable.append(str(error))
+    return found
 
 
 def _with_stages() -> Select[Any]:

@@ -153,7 +153,7 @@ def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int]:
                 slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None)
             )
         ).all()
-    return {row.id: row.trial_number for row in rows}
+    return {row.id: row.trial_number for row in rows if isinstance(row.trial_number, int)}
 
 
 def settings_of(engine: Engine, stage_id: int) -> list[Mapping[str, Any]]:
@@ -162,7 +162,7 @@ def settings_of(engine: Engine, stage_id: int) -> list[Mapping[str, Any]]:
         found = connection.execute(
             select(slots.c.params).where(slots.c.stage_id == stage_id).order_by(slots.c.ordinal)
         ).scalars()
-        return [params or {} for params in found]
+        return [params if isinstance(params, dict) else {} for params in found]
 
 
 def open_stage(engine: Engine, stage_id: int, new: Sequence[NewSlot]) -> bool:

@@ -1,6 +1,6 @@
 """Sweeps: stored at submit with their whole budget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -102,7 +102,7 @@ def find(connection: Connection, name: str) -> Sweep:
     """Read a sweep as `get` does, in a transaction that reads more."""
     row = connection.execute(select(sweeps).where(sweeps.c.name == name)).first()
     if row is None:
-        known = connection.execute(select(sweeps.c.name).order_by(sweeps.c.id)).scalars().all()
+        known = _texts(connection.execute(select(sweeps.c.name).order_by(sweeps.c.id)).scalars())
         raise SweepNotFound(
             f"no sweep {name!r} in this database; "
             + (f"there are: {', '.join(known)}" if known else "it holds none yet")
@@ -113,7 +113,7 @@ def find(connection: Connection, name: str) -> Sweep:
 def names(engine: Engine) -> list[str]:
     """List all sweeps, oldest first."""
     with reading(engine) as connection:
-        return list(connection.execute(select(sweeps.c.name).order_by(sweeps.c.id)).scalars())
+        return _texts(connection.execute(select(sweeps.c.name).order_by(sweeps.c.id)).scalars())
 
 
 def ending(engine: Engine) -> list[str]:
@@ -126,11 +126,16 @@ def ending(engine: Engine) -> list[str]:
             .join(stages, stages.c.sweep_id == sweeps.c.id)
             .where(sweeps.c.state == SweepState.CANCELLED, running.is_not(None))
         )
-        return list(connection.execute(query).scalars())
+        return _texts(connection.execute(query).scalars())
 
 
 def active(engine: Engine) -> list[str]:
     """List the sweeps that workers serve, oldest first."""
     with reading(engine) as connection:
         query = select(sweeps.c.name).where(sweeps.c.state == SweepState.ACTIVE)
-        return list(connection.execute(query.order_by(sweeps.c.id)).scalars())
+        return _texts(connection.execute(query.order_by(sweeps.c.id)).scalars())
+
+
+def _texts(names: Iterable[Any]) -> list[str]:
+    """Return the names that can be read; no other could be asked for."""
+    return [name for name in names if isinstance(name, str)]

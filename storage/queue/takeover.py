@@ -4,14 +4,16 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, func, not_, or_, select, true
 
 from storage.engine import now_s
 from storage.process_identity import ProcessIdentity
+from storage.readable import Unreadable
 from storage.states import SlotState
 from storage.tables import slots
 
 _CANDIDATES = 200
+_YEARS_S = 1e8
 
 
 class LeaseWatch:
@@ -29,7 +31,7 @@ class LeaseWatch:
     def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._grace_s = grace_s
         self._clock = clock
-        self._expired_since: dict[tuple[int, int, float], float] = {}
+        self._expired_since: dict[tuple[int, int, Any], float] = {}
         self._looked: float | None = None
 
     @property
@@ -37,16 +39,27 @@ class LeaseWatch:
         """Whether this process has not looked for `grace_s`, or never."""
         return self._looked is None or self._clock() - self._looked >= self._grace_s
 
-    def abandoned(self, connection: Connection, stages: Collection[int]) -> Row[Any] | None:
-        """Find a slot of these stages to take over: its id, attempt and lease_until."""
+    def abandoned(
+        self, connection: Connection, stages: Collection[int], without: Collection[int] = ()
+    ) -> Row[Any] | None:
+        """Find a slot of these stages to take over: its id, attempt and lease_until.
+
+        Args:
+            connection: In a transaction.
+            stages: Ids of the stages.
+            without: Ids of slots that are left alone.
+        """
         self._looked = self._clock()
         here = ProcessIdentity.current().machine
-        expired = (slots.c.lease_until < now_s()).label("expired")
+        # Nobody gave a lease that is none, or one that holds for years: it runs out as others do.
+        holds = slots.c.lease_until.between(now_s(), now_s() + _YEARS_S)
+        expired = func.coalesce(not_(holds), true()).label("expired")
         running = connection.execute(
             select(slots.c.id, slots.c.attempt, slots.c.lease_until, slots.c.owner, expired)
             .where(
                 slots.c.stage_id.in_(list(stages)),
                 slots.c.state == SlotState.RUNNING,
+                slots.c.id.not_in(list(without)),
                 or_(expired, slots.c.owner_host == here),
             )
             .order_by(slots.c.lease_until)
@@ -60,10 +73,25 @@ class LeaseWatch:
         return next((row for row in running if self._gone(row)), None)
 
     def _gone(self, row: Row[Any]) -> bool:
-        if ProcessIdentity(**row.owner).provably_dead():
+        if provably_dead(row.owner):
             return True
         return row.expired and self._clock() - self._expired_since[_lease(row)] >= self._grace_s
 
 
-def _lease(row: Row[Any]) -> tuple[int, int, float]:
+def same_lease(found: Row[Any]) -> ColumnElement[bool]:
+    """Return the condition that a slot's lease was not renewed since."""
+    if isinstance(found.lease_until, Unreadable):
+        return true()  # it never was
+    return slots.c.lease_until.is_not_distinct_from(found.lease_until)
+
+
+def provably_dead(owner: Any) -> bool:
+    """Whether the process that a slot names as its owner is dead; False where it names none."""
+    try:
+        return ProcessIdentity(**owner).provably_dead()
+    except (TypeError, ValueError, OverflowError):  # nobody of us wrote it
+        return False
+
+
+def _lease(row: Row[Any]) -> tuple[int, int, Any]:
     return row.id, row.attempt, row.lease_until

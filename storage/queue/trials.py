@@ -1,6 +1,7 @@
 """Which Optuna trial belongs to which slot."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, select, update
 
 from storage.engine import reading, writing
+from storage.errors import RowUnreadable
 from storage.states import SlotState
 from storage.tables import record_of, slots, stages, sweeps
 
@@ -29,14 +31,18 @@ class Begun:
 
 
 def begun(engine: Engine, stage_id: int) -> list[Begun]:
-    """List a stage's slots that have a trial, in the order of the trials."""
+    """List a stage's slots that have a trial, in their order; but those that cannot be read."""
     with reading(engine) as connection:
         rows = connection.execute(
             select(slots)
             .where(slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None))
             .order_by(slots.c.trial_number)
         )
-        return [record_of(Begun, row) for row in rows]
+        found = []
+        for row in rows:
+            with suppress(RowUnreadable):
+                found.append(record_of(Begun, row))
+        return found
 
 
 def settled_attempts(engine: Engine, sweep: str) -> dict[int, int]:

@@ -6,14 +6,18 @@ moves.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from statistics import mean
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select
 
+from storage.contents import fault_of_params, fault_of_report, fault_of_result
 from storage.engine import now_s, reading
+from storage.errors import RowUnreadable
 from storage.queue.sweeps import find
+from storage.readable import Unreadable, require_readable, unreadable
 from storage.snapshot.records import (
     EpochRecord,
     SlotRecord,
@@ -40,12 +44,14 @@ def read_sweep(engine: Engine, name: str) -> SweepRecord:
     Raises:
         SweepNotFound: If there is no sweep of this name.
     """
+    notes: list[str] = []
     with reading(engine) as connection:
         sweep = find(connection, name)
         return SweepRecord(
             **vars(sweep),
-            stages=tuple(_stage(connection, row) for row in _stages(connection, sweep.id)),
-            workers=_workers(connection, sweep.id),
+            stages=tuple(_stage(connection, row, notes) for row in _stages(connection, sweep.id)),
+            workers=_workers(connection, sweep.id, notes),
+            unreadable=tuple(notes),
         )
 
 
@@ -61,6 +67,7 @@ def read_summary(engine: Engine, name: str, *, since_s: float | None = None) -> 
     Raises:
         SweepNotFound: If there is no sweep of this name.
     """
+    notes: list[str] = []
     with reading(engine) as connection:
         sweep = find(connection, name)
         found = _stages(connection, sweep.id)
@@ -71,17 +78,24 @@ def read_summary(engine: Engine, name: str, *, since_s: float | None = None) -> 
             priority=sweep.priority,
             created_at=sweep.created_at,
             at_s=connection.execute(select(now_s())).scalar_one(),
-            stages=tuple(_stage_summary(connection, row, since_s) for row in found),
-            workers=_workers(connection, sweep.id),
+            stages=tuple(_stage_summary(connection, row, since_s, notes) for row in found),
+            workers=_workers(connection, sweep.id, notes),
             epoch_s=_epoch_s(connection, [row.id for row in found]),
+            unreadable=tuple(dict.fromkeys(notes)),
         )
 
 
 def read_epochs(engine: Engine, slot: int) -> list[EpochRecord]:
-    """Read the committed epochs of a slot, in order."""
+    """Read the committed epochs of a slot, in order; those that cannot be read are left out."""
     with reading(engine) as connection:
+        of = (
+            select(stages.c.epochs)
+            .join(slots, slots.c.stage_id == stages.c.id)
+            .where(slots.c.id == slot)
+        )
         query = select(epochs).where(epochs.c.slot_id == slot).order_by(epochs.c.epoch)
-        return [record_of(EpochRecord, row) for row in connection.execute(query)]
+        rows = connection.execute(query).all()
+        return _epochs(rows, of=connection.execute(of).scalar(), notes=[]).get(slot, [])
 
 
 def _stages(connection: Connection, sweep_id: int) -> list[Row[Any]]:
@@ -89,7 +103,7 @@ def _stages(connection: Connection, sweep_id: int) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
-def _stage(connection: Connection, stage: Row[Any]) -> StageRecord:
+def _stage(connection: Connection, stage: Row[Any], notes: list[str]) -> StageRecord:
     own = slots.c.stage_id == stage.id
     of_slots = select(epochs).join(slots, slots.c.id == epochs.c.slot_id).where(own)
     return record_of(
@@ -98,12 +112,16 @@ def _stage(connection: Connection, stage: Row[Any]) -> StageRecord:
         slots=_slots(
             connection.execute(select(slots).where(own).order_by(slots.c.ordinal)),
             connection.execute(of_slots.order_by(epochs.c.epoch)),
+            stage,
+            notes,
         ),
         endings=_endings(connection, own),
     )
 
 
-def _stage_summary(connection: Connection, stage: Row[Any], since_s: float | None) -> StageSummary:
+def _stage_summary(
+    connection: Connection, stage: Row[Any], since_s: float | None, notes: list[str]
+) -> StageSummary:
     own = slots.c.stage_id == stage.id
     counted = connection.execute(
         select(slots.c.state, func.count().label("slots")).where(own).group_by(slots.c.state)
@@ -115,26 +133,30 @@ def _stage_summary(connection: Connection, stage: Row[Any], since_s: float | Non
     failed = slots.c.state.in_([SlotState.FAILED, SlotState.CANCELLED])
     of_stage = select(slots).where(own)
     in_order = of_stage.order_by(slots.c.ordinal)
-    best = (
-        of_stage.where(slots.c.state == SlotState.COMPLETE, slots.c.value > 0)
-        .order_by(slots.c.value.desc(), slots.c.ordinal)
-        .limit(1)
+    best = of_stage.where(slots.c.state == SlotState.COMPLETE, slots.c.value > 0).order_by(
+        slots.c.value.desc(), slots.c.ordinal
     )
+
+    def glanced_at(query: Select[Any]) -> tuple[SlotRecord, ...]:
+        return _glanced_at(connection, query, stage, notes)
+
     return record_of(
         StageSummary,
         stage,
         endings=_endings(connection, own),
         counts={state: counts.get(state, 0) for state in SlotState},
-        best=next(iter(_glanced_at(connection, best)), None),
-        moving=_glanced_at(connection, in_order.where(moving)),
-        failed=_glanced_at(
-            connection,
-            in_order.where(failed, slots.c.trial_number.is_not(None)).limit(_FAILED_SHOWN),
+        # The first one may be unreadable.
+        best=next(iter(glanced_at(best.limit(1)) or glanced_at(best.limit(_SAMPLED))), None),
+        moving=glanced_at(in_order.where(moving)),
+        failed=glanced_at(
+            in_order.where(failed, slots.c.trial_number.is_not(None)).limit(_FAILED_SHOWN)
         ),
     )
 
 
-def _glanced_at(connection: Connection, query: Select[Any]) -> tuple[SlotRecord, ...]:
+def _glanced_at(
+    connection: Connection, query: Select[Any], stage: Row[Any], notes: list[str]
+) -> tuple[SlotRecord, ...]:
     """Read slots with their last epochs."""
     rows = connection.execute(query).all()
     last = (
@@ -144,15 +166,53 @@ def _glanced_at(connection: Connection, query: Select[Any]) -> tuple[SlotRecord,
         .subquery()
     )
     same = and_(last.c.slot_id == epochs.c.slot_id, last.c.epoch == epochs.c.epoch)
-    return _slots(rows, connection.execute(select(epochs).join(last, same)))
+    return _slots(rows, connection.execute(select(epochs).join(last, same)), stage, notes)
 
 
-def _slots(rows: Iterable[Row[Any]], of_slots: Iterable[Row[Any]]) -> tuple[SlotRecord, ...]:
-    """Put rows of slots and of their epochs together."""
+def _slots(
+    rows: Iterable[Row[Any]], of_slots: Iterable[Row[Any]], stage: Row[Any], notes: list[str]
+) -> tuple[SlotRecord, ...]:
+    """Put rows of slots and of their epochs together; note those that cannot be read."""
+    found = _epochs(of_slots, of=stage.epochs, notes=notes)
+    kept: list[SlotRecord] = []
+    for row in rows:
+        with _noted(notes):
+            require_readable(row)
+            slot = record_of(SlotRecord, row, epochs=tuple(found.get(row.id, ())))
+            fault = fault_of_params(slot.params or {})
+            if slot.state is SlotState.COMPLETE:
+                fault = fault or fault_of_result(slot.result)
+            if fault is not None:
+                raise unreadable(row, fault)
+            kept.append(slot)
+    return tuple(kept)
+
+
+def _epochs(
+    rows: Iterable[Row[Any]], *, of: Any, notes: list[str]
+) -> Mapping[int, list[EpochRecord]]:
+    """Return epochs by slot, of a stage of so many; note those that cannot be read."""
     found: dict[int, list[EpochRecord]] = defaultdict(list)
-    for row in of_slots:
-        found[row.slot_id].append(record_of(EpochRecord, row))
-    return tuple(record_of(SlotRecord, row, epochs=tuple(found[row.id])) for row in rows)
+    for row in rows:
+        with _noted(notes):
+            require_readable(row)
+            epoch = record_of(EpochRecord, row)
+            fault = fault_of_report(epoch.report)
+            if isinstance(of, int) and not 1 <= epoch.epoch <= of:
+                fault = f"epochs.epoch: allowed is 1 to {of}"
+            if fault is not None:
+                raise unreadable(row, fault)
+            found[row.slot_id].append(epoch)
+    return found
+
+
+@contextmanager
+def _noted(notes: list[str]) -> Iterator[None]:
+    """Note a row that cannot be read, and go on."""
+    try:
+        yield
+    except RowUnreadable as error:
+        notes.append(str(error))
 
 
 def _endings(connection: Connection, own: ColumnElement[bool]) -> dict[str, int]:
@@ -163,10 +223,10 @@ def _endings(connection: Connection, own: ColumnElement[bool]) -> dict[str, int]
         .group_by(attempts.c.ending)
         .order_by(attempts.c.ending)
     )
-    return {row.ending: row.attempts for row in rows}
+    return {str(row.ending): row.attempts for row in rows if not isinstance(row.ending, Unreadable)}
 
 
-def _workers(connection: Connection, sweep_id: int) -> tuple[WorkerRecord, ...]:
+def _workers(connection: Connection, sweep_id: int, notes: list[str]) -> tuple[WorkerRecord, ...]:
     """Read the workers seen lately that are at a sweep or idle."""
     age = (now_s() - workers.c.last_seen).label("last_seen_s")
     rows = connection.execute(
@@ -175,11 +235,15 @@ def _workers(connection: Connection, sweep_id: int) -> tuple[WorkerRecord, ...]:
         .outerjoin(stages, stages.c.id == slots.c.stage_id)
         .order_by(workers.c.id)
     )
-    return tuple(
-        record_of(WorkerRecord, row)
-        for row in rows
-        if row.last_seen_s < WORKER_FORGOTTEN_S and row.sweep_id in (None, sweep_id)
-    )
+    kept: list[WorkerRecord] = []
+    for row in rows:
+        if row.sweep_id in (None, sweep_id):
+            with _noted(notes):
+                require_readable(row)
+                worker = record_of(WorkerRecord, row)
+                if worker.last_seen_s < WORKER_FORGOTTEN_S:
+                    kept.append(worker)
+    return tuple(kept)
 
 
 def _epoch_s(connection: Connection, of_stages: Collection[int]) -> float | None:
@@ -193,7 +257,11 @@ def _epoch_s(connection: Connection, of_stages: Collection[int]) -> float | None
                 .order_by(slots.c.ordinal.desc())
                 .limit(_SAMPLED)
             )
-            sampled += connection.execute(latest).scalars()
+            sampled += [one for one in connection.execute(latest).scalars() if type(one) is int]
     reports = connection.execute(select(epochs.c.report).where(epochs.c.slot_id.in_(sampled)))
-    seconds = [float(report["seconds"]) for report in reports.scalars()]
+    seconds = [
+        found
+        for report in reports.scalars()
+        if isinstance(report, dict) and isinstance(found := report.get("seconds"), int | float)
+    ]
     return mean(seconds) if seconds else None

@@ -136,6 +136,9 @@ class SweepRecord(Sweep):
 
     stages: tuple[StageRecord, ...]
     workers: tuple[WorkerRecord, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    """The rows that are left out because somebody else wrote into them: which, and what is there.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,3 +158,5 @@ class SweepSummary:
     workers: tuple[WorkerRecord, ...]
     epoch_s: float | None
     """Mean duration of the latest epochs; None before the first."""
+    unreadable: tuple[str, ...] = ()
+    """Of what was read of the sweep, the rows that are left out."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from storage.snapshot.records import SweepRecord
+from storage.snapshot.records import EpochRecord, SweepRecord
 from sweep.api.database import errors_of_sweep, look
 from sweep.errors import InputError
 from sweep.report import trials as report
@@ -169,11 +169,26 @@ def results_of(record: SweepRecord) -> Results:
                 "label": slot.label,
             }
             trials.append(_trial(found))
-            epochs += [Epoch(**of_trial, **epoch.report) for epoch in slot.epochs]
+            epochs += [_epoch(of_trial, epoch) for epoch in slot.epochs]
             per_class += [
                 ClassScore(**of_trial, **scores) for scores in found.result.get("per_class", ())
             ]
     return Results(trials=Table(trials), epochs=Table(epochs), per_class=Table(per_class))
+
+
+def _epoch(of_trial: Mapping[str, Any], found: EpochRecord) -> Epoch:
+    told = found.report
+    return Epoch(
+        **of_trial,
+        epoch=found.epoch,
+        map50=found.map50,
+        map50_95=found.map50_95,
+        precision=told.get("precision"),
+        recall=told.get("recall"),
+        losses=told.get("losses", {}),
+        lr=told.get("lr", {}),
+        seconds=told.get("seconds"),
+    )
 
 
 def _trial(found: report.Trial) -> Trial:

@@ -90,6 +90,7 @@ def _status(engine: Engine, name: str, *, trials: bool, disk_s: float) -> dict[s
         "stages": [_stage(stage, objective) for stage in record.stages],
         "best": None if best is None else best.as_json(),
         "hints": hints_as_json(hints(record)),
+        "unreadable": list(record.unreadable),
         "time_left_s": time_left_s(counted),
         "disk_bytes": disk.bytes,
         "disk_complete": disk.complete,

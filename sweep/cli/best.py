@@ -20,13 +20,15 @@ def best(
     from sweep.api.best import best_model, hints_as_json
     from sweep.report.hints import hints
     from sweep.worker.best_files import write_best
+    from sweep.worker.faults import telling_spoilt
 
     engine = look(storage)
-    write_best(engine, name)  # of a sweep that ended before, or whose worker could not
-    record = read_sweep(engine, name)
-    found, to_know = best_model(record), hints(record)
+    with telling_spoilt(engine, name):
+        write_best(engine, name)  # of a sweep that ended before, or whose worker could not
+        record = read_sweep(engine, name)
+        found, to_know = best_model(record), hints(record)
     if found is None:
-        why = to_know[0].text if to_know else "no trial has completed with a score above 0 yet"
+        why = to_know[-1].text if to_know else "no trial has completed with a score above 0 yet"
         raise SweepError(f"{name}: {why}")
     if as_json:
         print_json({"name": name, **found.as_json(), "hints": hints_as_json(to_know)})

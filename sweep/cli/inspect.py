@@ -2,7 +2,7 @@
 
 import socket
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from sweep.cli.console import new_console, print_json
 from sweep.cli.endings import Interrupted
 from sweep.cli.options import AsJson, OptionalSweepName, ReportFolder, Storage, SweepName
 from sweep.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 WATCH_S = 1.0
 
@@ -63,8 +66,11 @@ def status(
             if trials:
                 console.print(tables.trials_table(read_sweep(engine, one)))
                 continue
-            rows.append(read_summary(engine, one))
-            disks[one] = disk_of_sweep(engine, one, limit_s=LOOK_S / len(names))
+            summary = read_summary(engine, one)
+            disk = disk_of_sweep(engine, one, limit_s=LOOK_S / len(names))
+            tables.sweeps_table([summary], {one: disk})  # that it can be shown
+            rows.append(summary)
+            disks[one] = disk
             lines += best_lines(read_here(engine, one)) if name else []
         except (DatabaseGone, SweepNotFound):
             raise
@@ -81,11 +87,19 @@ def status(
 @app.command()
 def watch(name: SweepName, storage: Storage = paths.DEFAULT_STORAGE) -> None:
     """Show a sweep's state until it has ended (Ctrl-C ends the watching, not the sweep)."""
+    from sweep.worker.faults import telling_spoilt
+
+    engine = look(storage)
+    with telling_spoilt(engine, name):
+        _watch(engine, name)
+
+
+def _watch(engine: "Engine", name: str) -> None:
     from storage.snapshot.reader import read_summary
     from sweep.cli import tables
     from sweep.cli.live import progress_display
 
-    engine, console = look(storage), new_console()
+    console = new_console()
     found, away = read_summary(engine, name), False
     if not console.is_terminal:
         console.print(tables.as_table(found))
@@ -118,10 +132,13 @@ def report(
 ) -> None:
     """Write the report, one HTML file, and the CSV tables; also of an unfinished sweep."""
     from sweep.report.page import build_report
+    from sweep.worker.faults import telling_spoilt
     from sweep.worker.places import read_here
 
-    record = read_here(look(storage), name)
-    page = build_report(record, out or paths.report_folder(record.runs, name))
+    engine = look(storage)
+    with telling_spoilt(engine, name):
+        record = read_here(engine, name)
+        page = build_report(record, out or paths.report_folder(record.runs, name))
     new_console().print(f"report: {page}", soft_wrap=True)
 
 
@@ -131,10 +148,14 @@ def export(
 ) -> None:
     """Write the CSV tables: one an optimizer and metric, all trials, all epochs."""
     from sweep.report.tables import write_tables
+    from sweep.worker.faults import telling_spoilt
     from sweep.worker.places import read_here
 
-    record = read_here(look(storage), name)
-    for table in write_tables(record, out or paths.report_folder(record.runs, name)):
+    engine = look(storage)
+    with telling_spoilt(engine, name):
+        record = read_here(engine, name)
+        written = write_tables(record, out or paths.report_folder(record.runs, name))
+    for table in written:
         new_console().print(str(table), soft_wrap=True)
 
 

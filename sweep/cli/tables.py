@@ -10,6 +10,7 @@ from storage.snapshot.records import SlotRecord, StageSummary, SweepRecord, Swee
 from storage.states import SlotState, StageState, SweepState
 from sweep.api.status import by_score, served, time_left_s
 from sweep.files.disk_use import DiskUse
+from sweep.report.hints import unreadable_text
 from sweep.spec.space import settings_line
 
 _METRICS = {"map50": "mAP50", "map50_95": "mAP50-95"}
@@ -83,6 +84,8 @@ def as_table(found: SweepSummary) -> RenderableType:
         if slot.state is SlotState.RUNNING
     ]:
         parts.append(_running_table(running))
+    if text := unreadable_text(found.unreadable):
+        parts.append(text)
     for stage in found.stages:
         if stage.unplanned:
             unplanned = ", ".join(f"{count} {how}" for how, count in stage.unplanned.items())

@@ -44,7 +44,7 @@ def _score(data: ReportData) -> Iterator[Fact]:
     yield Fact(
         name=f"{data.objective.title} of the best trial",
         value=best.score_text(data.objective),
-        detail=f"trial {best.name}, epoch {best.result['best_epoch']} of {stage.epochs}, "
+        detail=f"trial {best.name}, epoch {best.result.get('best_epoch', '?')} of {stage.epochs}, "
         f"validation split; {other.title} {best.score_text(other)}",
     )
 
@@ -79,7 +79,9 @@ def _model(data: ReportData) -> Iterator[Fact]:
         return
     runs, name = data.sweep.runs, data.sweep.name
     result = best.slot.result or {}
-    detail = f"trial {best.slot.trial_number} of {best.stage.name}, {result['epochs']} epochs"
+    detail = (
+        f"trial {best.slot.trial_number} of {best.stage.name}, {result.get('epochs', '?')} epochs"
+    )
     weights = result.get("checkpoint")
     if are_written(data.sweep, best):
         detail += f"; settings: {_from_project(best_settings(runs, name), runs)}"

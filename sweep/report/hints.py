@@ -25,12 +25,32 @@ from sweep.training.registry import BUILT_IN
 class Hint:
     """One thing to know, in a sentence or two of plain text."""
 
-    kind: Literal["nothing_learned", "edge", "noise", "baseline"]
+    kind: Literal["unreadable", "nothing_learned", "edge", "noise", "baseline"]
     text: str
 
 
 def hints(sweep: SweepRecord) -> tuple[Hint, ...]:
-    """Return what is worth knowing of a sweep whose search is over; before that, nothing."""
+    """Return what is worth knowing of a sweep whose search is over.
+
+    Before that, only whether rows of the database cannot be read.
+    """
+    text = unreadable_text(sweep.unreadable)
+    spoilt = (Hint(kind="unreadable", text=text),) if text else ()
+    return spoilt + _of_search(sweep)
+
+
+def unreadable_text(rows: Sequence[str]) -> str:
+    """Say that rows of the database are left out, and name the first; empty where none are."""
+    if not rows:
+        return ""
+    count = f"{len(rows)} rows" if len(rows) > 1 else "1 row"
+    return (
+        f"Left out, because the database holds what this program did not write: {count}, "
+        f"the first of them {rows[0]}. Mend the database, or bring back a copy of it."
+    )
+
+
+def _of_search(sweep: SweepRecord) -> tuple[Hint, ...]:
     search = next((stage for stage in sweep.stages if kind_of(stage.name).searches), None)
     if search is None or not all(slot.state.final for slot in search.slots):
         return ()

@@ -84,7 +84,7 @@ def _search(data: ReportData) -> str:
         f"Highest {data.objective.title} of {complete} completed trials (trial {best.name}): "
         f"{MAP50.title} {best.score_text(MAP50)} and {MAP50_95.title} "
         f"{best.score_text(MAP50_95)} on the validation split, at epoch "
-        f"{best.result['best_epoch']} of {stage.epochs}."
+        f"{best.result.get('best_epoch', '?')} of {stage.epochs}."
     )
 
 

@@ -99,7 +99,7 @@ def _shared(
 def _left_over(database: Database, name: str, *, everything: bool) -> Deletion | None:
     """Look what is left of a sweep that was deleted: what was kept, and what came too late."""
     studies = database.studies.owned_by(name)
-    for folder in standing(database.engine):
+    for folder in standing(database.engine).folders:
         files = find_files(folder / paths.RUNS, name, ())
         if files.best and not (files.others or files.foreign):  # else it may be another database's
             break

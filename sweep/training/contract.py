@@ -47,6 +47,10 @@ class TrainingFailed(Exception):
         self.kind = kind
 
 
+class TrainingBroken(Exception):
+    """A trainer that does not keep the contract: mend it. The message says what, in one line."""
+
+
 class TrainingStopped(Exception):
     """A training that ended because `on_epoch` answered PRUNE or STOP; `decision` says which."""
 
@@ -123,20 +127,26 @@ class TrialJob:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
-    """What one epoch of one training came to, on the validation split."""
+    """What one epoch of one training came to, on the validation split.
+
+    A number may be any that makes a float, of NumPy or PyTorch too, but no truth value. A training
+    of which `map50`, `map50_95`, `precision` or `recall` is not finite has diverged.
+    """
 
     epoch: int
-    """Number of completed epochs, from 1."""
+    """Number of completed epochs: one more than reported last. The first one is 1, or a later one
+    where the training goes on from an earlier attempt; none is beyond the job's epochs."""
     map50: float
     map50_95: float
     precision: float
     recall: float
     losses: Mapping[str, float]
-    """Training and validation losses by Ultralytics' names: `train/box_loss`, `val/cls_loss`, …"""
+    """Training and validation losses by Ultralytics' names: `train/box_loss`, `val/cls_loss`, …
+    One that is not finite is shown as unknown."""
     lr: Mapping[str, float]
     """Learning rate by parameter group at the epoch's end: `lr/pg0`, …"""
     seconds: float
-    """Wall time of the epoch, validation included."""
+    """Wall time of the epoch, validation included; a negative one counts as 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +161,11 @@ class ClassMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """What a completed training came to. `map50` and `map50_95` are the best epoch's."""
+    """What a completed training came to. `map50` and `map50_95` are the best epoch's.
+
+    Numbers are as in an `EpochReport`: of a training whose scores are not finite there is no
+    result, it has diverged.
+    """
 
     map50: float
     map50_95: float
@@ -162,7 +176,8 @@ class TrialResult:
     last_map50: float
     last_map50_95: float
     epochs: int
-    """Epochs trained, earlier attempts included."""
+    """Epochs trained, earlier attempts included: the last one reported. Fewer than the job's where
+    the trainer saw that more would bring nothing, as with Ultralytics' `patience`."""
     seconds: float
     """Wall time of all epochs."""
     images_shared: int = 0
@@ -171,7 +186,8 @@ class TrialResult:
     """Training images that the last attempt read or made."""
     per_class: tuple[ClassMetrics, ...] = ()
     effective: Mapping[str, Value] = field(default_factory=dict)
-    """What the training really ran with, read back: optimizer, lr0, momentum or beta1, …"""
+    """What the training really ran with, read back: optimizer, lr0, momentum or beta1, …
+    Anything that JSON can hold."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Versions of detsweep, ultralytics and torch, and the `device`; the training process adds it.
     """
@@ -213,9 +229,11 @@ class Trainer(Protocol):
     """Trains one job.
 
     Calls `on_epoch` after every epoch and obeys its answer: on PRUNE and STOP it raises
-    `TrainingStopped`; what goes wrong it raises as `TrainingFailed` (anything else that it raises
-    counts as `crashed`). A trainer that goes on from a checkpoint of an earlier attempt does not
-    report the epochs before it again; its result covers them.
+    `TrainingStopped`. What goes wrong it raises as `TrainingFailed`, of kind OOM, DATA, DIVERGED or
+    CRASHED; anything else that it raises counts as `crashed`. `on_epoch` raises `TrainingBroken` or
+    `TrainingFailed` on a report that may not be; the training has failed then, whatever follows. A
+    trainer that goes on from a checkpoint of an earlier attempt does not report the epochs before
+    it again; its result covers them.
     """
 
     def __call__(self, job: TrialJob, on_epoch: OnEpoch) -> TrialResult:

@@ -1,7 +1,6 @@
 """One attempt at one slot: from its lease to its final state."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from storage.queue.sweeps import Submission
 from storage.queue.trials import begun
 from storage.snapshot.reader import read_epochs
 from storage.states import SweepState
+from sweep.search.pruners import PRUNERS
 from sweep.search.samplers import sampler_for, suggest
 from sweep.spec.space import settings_line
 from sweep.spec.sweep_file import SweepSpec
@@ -181,6 +181,7 @@ class Attempt:
             distributions=self._kind.distributions(spec, self._stage_settings),
             suggest=lambda trial: suggest(trial, spec.search.space),
             sampler=sampler_for(spec.search, slot.ordinal),
+            pruner=PRUNERS[self._kind.pruner(spec)](slot.stage_epochs),
             label=slot.label,
         )
         failpoints.reached(failpoints.TRIAL_MADE)
@@ -239,9 +240,6 @@ class Attempt:
             self._database.rest()
             message = child.receive(_POLL_S)
             if isinstance(message, EpochDone):
-                if not _finite(message.report):
-                    text = f"epoch {message.report.epoch}: a metric is not finite"
-                    return Failed(FailureKind.DIVERGED, text)
                 child.answer(self._decide(message.report))
             elif isinstance(message, Completed | Stopped | Failed | Unable):
                 return message
@@ -290,7 +288,3 @@ class Attempt:
                 paused = self._epoch_log.sweep is SweepState.PAUSED
                 self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
         return None
-
-
-def _finite(report: EpochReport) -> bool:
-    return all(map(math.isfinite, (report.map50, report.map50_95, report.precision, report.recall)))

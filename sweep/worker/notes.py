@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from storage.contents import fault_of_result
 from storage.queue.settling import Settled
 from storage.queue.slots import Slot
 from storage.queue.sweeps import Submission
+from storage.states import SlotState
 from sweep import paths
 from sweep.stages.notes import trial_note
 from sweep.training.registry import BUILT_IN
@@ -32,9 +34,11 @@ def note_of_settled(submission: Submission, settled: Settled) -> str:
     """Return the note on a trial that has ended."""
     slot, result = settled.slot, settled.result or {}
     state = str(settled.state)
-    if result:
+    if settled.state is SlotState.COMPLETE and (fault := fault_of_result(settled.result)):
+        state, result = f"unreadable: {fault}", {}
+    elif result:
         state += (
-            f", best epoch {result['best_epoch']}: mAP50 {result['map50']:.3f}, "
+            f", best epoch {result.get('best_epoch')}: mAP50 {result['map50']:.3f}, "
             f"mAP50-95 {result['map50_95']:.3f}"
         )
     elif settled.message:

@@ -46,6 +46,8 @@ class _Standing:
     """When to look again, on the monotonic clock."""
     pause_s: float = field(default_factory=lambda: AGAIN_S[0])
     """How long the sweep is left the next time."""
+    told: set[str] = field(default_factory=set)
+    """Of what lacked, what was told since it could be worked on."""
     submission: Submission | None = None
     """As it is found from here."""
 
@@ -104,7 +106,8 @@ class Readiness:
         except Exception as error:
             self.set_aside(name, error)
         else:
-            if standing.lack is not None:
+            if isinstance(standing.lack, NotHere):
+                standing.told.clear()
                 log.info("%s can be worked on here again", name)
             standing.lack, standing.submission = None, submission
             standing.look_at_s = self._clock() + FRESH_S
@@ -125,7 +128,8 @@ class Readiness:
         """Leave a sweep for a while, longer each time; the reason is told once."""
         lack = why if isinstance(why, SweepError) else InputError(told(why))
         standing = self._standing.setdefault(name, _Standing())
-        if str(standing.lack) != str(lack):
+        if str(lack) not in standing.told:
+            standing.told.add(str(lack))
             log.warning("%s is left alone here: %s", name, lack)
             log.debug("%s", name, exc_info=why)
         standing.lack = lack
@@ -144,7 +148,9 @@ class Readiness:
 
     def served(self, name: str) -> None:
         """Note that a trial of a sweep came to its end here."""
-        self._standing.setdefault(name, _Standing()).pause_s = AGAIN_S[0]
+        standing = self._standing.setdefault(name, _Standing())
+        standing.pause_s = AGAIN_S[0]
+        standing.told.clear()
 
     def read(self, name: str) -> tuple[Submission, SweepSpec]:
         """Return a sweep as stored, but for where its trials write, and its parsed sweep file.

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from storage import failpoints
 from storage.database import Database
-from storage.errors import TrialGone
+from storage.errors import DatabaseGone, RowUnreadable, TrialGone
 from storage.queue.settling import Settled
 from storage.queue.slots import Slot
 from storage.queue.stages import all_closed, finish_stages, open_stage, open_stages, trial_numbers
@@ -54,8 +54,19 @@ class Upkeep:
             self._close_all(settled.slot.sweep)
 
     def _close_all(self, name: str) -> None:
-        for settled in self._database.queue.unprojected(names=[name]):
-            self._close(settled)
+        """Close each slot that can be closed; then raise what one of the others raised."""
+        wrong: list[str] = []
+        faults: list[Exception] = []
+        for settled in self._database.queue.unprojected(names=[name], unreadable=wrong):
+            try:
+                self._close(settled)
+            except (DatabaseGone, TrialGone):
+                raise
+            except Exception as error:  # what is wrong with one slot holds no other
+                faults.append(error)
+        faults += [RowUnreadable(line, row=None) for line in wrong]
+        if faults:
+            raise faults[0]
 
     def _close(self, settled: Settled) -> None:
         slot = settled.slot

@@ -19,15 +19,16 @@ from storage.queue.leases import Lease
 from storage.queue.settling import Settled
 from storage.states import SlotState, SweepState
 from sweep.errors import SweepError
-from sweep.files.yaml import one_line
 from sweep.training.contract import Device, FailureKind
 from sweep.training.process.forkserver import warm_up
+from sweep.training.process.plain import text
 from sweep.worker.attempt import Attempt
 from sweep.worker.disk import lacks_room
 from sweep.worker.outcome import NOT_HERE
 from sweep.worker.readiness import NoRoom, Readiness
 from sweep.worker.retry import Retry
 from sweep.worker.shutdown import Shutdown
+from sweep.worker.stumbles import Stumbles
 from sweep.worker.upkeep import Upkeep
 
 IDLE_S = (0.1, 1.0)
@@ -78,6 +79,7 @@ class Worker:
         self._id = f"{self._host}-{os.getpid()}-{device}"
         self._readiness = Readiness(database, device)
         self._upkeep = Upkeep(database, self._readiness)
+        self._stumbles = Stumbles()
         self._idle_since: float | None = None
 
     def run(self) -> None:
@@ -103,8 +105,8 @@ class Worker:
         for name in self._retry(lambda: self._readiness.usable(self._to_serve()))[:1]:
             warm_up(self._readiness.read(name)[1].trainer)
         for name in self._retry(self._to_serve):
-            self._for(name, self._upkeep.restore)
-        self._mend()
+            self._for(name, self._upkeep.restore, leave=False)
+        self._mend(leave=False)
         while not self._shutdown.requested:
             lease = self._retry(self._claim)
             if lease is not None:
@@ -173,13 +175,16 @@ class Worker:
             self._for(lease.slot.sweep, lambda _: self._upkeep.bury_strays(lease.slot))
             return
         except Exception as error:
-            self._readiness.set_aside(lease.slot.sweep, error)
+            if self._stumbles.are_the_sweeps(lease.slot, error):
+                self._readiness.set_aside(lease.slot.sweep, error)
             settled = self._give_back(lease, error)
+        else:
+            self._stumbles.over(lease.slot.sweep)
         if settled is None:
             self._await_room(lease.slot.sweep)
             return
         self._readiness.served(lease.slot.sweep)
-        self._for(lease.slot.sweep, lambda _: self._upkeep.close(settled))
+        self._for(lease.slot.sweep, lambda _: self._upkeep.close(settled), leave=False)
         self._for(lease.slot.sweep, self._upkeep.advance)
 
     def _attempt(self, lease: Lease) -> Settled | None:
@@ -202,7 +207,9 @@ class Worker:
         Where it is the slot that is wrong, it fails in the end, lest it stand before the others
         for ever. Where the sweep was cancelled, the slot is, too.
         """
-        queue, message = self._database.queue, one_line(f"{type(error).__name__}: {error}")
+        queue, message = self._database.queue, text(f"{type(error).__name__}: {error}")
+        log.warning("%s slot %d: %s", lease.slot.study, lease.slot.ordinal, message)
+        log.debug("%s", lease.slot.study, exc_info=error)
 
         def end() -> Settled | None:
             if queue.sweep_state(lease) is SweepState.CANCELLED:
@@ -217,6 +224,11 @@ class Worker:
             return self._retry(end)
         except LeaseLost:
             return None
+        except DatabaseGone:
+            raise
+        except Exception as again:  # its lease runs out, and whoever takes it over may end it
+            self._readiness.set_aside(lease.slot.sweep, again)
+            return None
 
     def _await_room(self, name: str) -> None:
         runs = self._readiness.for_training(name).runs
@@ -224,16 +236,23 @@ class Worker:
         while not self._shutdown.requested and lacks_room(runs):
             time.sleep(_ROOM_S)
 
-    def _mend(self) -> None:
+    def _mend(self, *, leave: bool = True) -> None:
         """Finish what workers left behind that died between two steps after a training."""
         for name in self._named(self._retry(self._database.queue.unclosed)):
-            self._for(name, self._upkeep.close_all)
+            self._for(name, self._upkeep.close_all, leave=leave)
         for name in self._retry(self._to_serve):
             self._for(name, self._upkeep.advance)
         self._upkeep.tidy()
 
-    def _for(self, name: str, keep_up: Callable[[str], None]) -> None:
-        """Do something for a sweep; what is wrong with it keeps this worker from no other."""
+    def _for(self, name: str, keep_up: Callable[[str], None], *, leave: bool = True) -> None:
+        """Do something for a sweep; what is wrong with it keeps this worker from no other.
+
+        Args:
+            name: The sweep.
+            keep_up: What to do.
+            leave: Whether to leave the sweep alone for a while where that fails. Where only one of
+                its slots may be wrong, the others come first.
+        """
         if self._readiness.faulty(name):
             return
         try:
@@ -241,7 +260,10 @@ class Worker:
         except DatabaseGone:
             raise
         except Exception as error:
-            self._readiness.set_aside(name, error)
+            if leave:
+                self._readiness.set_aside(name, error)
+            else:
+                log.debug("%s: left for later", name, exc_info=error)
 
     def _to_serve(self) -> list[str]:
         return self._named(sweeps.active(self._database.engine))

@@ -35,7 +35,7 @@ SPEC = SweepSpec.model_validate(
 
 @pytest.fixture
 def database(engine: Engine, storage_url: str) -> Database:
-    submit(engine, budget=1)
+    submit(engine, budget=1, epochs=EPOCHS)
     database = Database(url=storage_url, engine=engine, queue=Queue(engine))
     database.studies.ensure("one/search", metric=SPEC.objective, attributes={})
     return database

@@ -14,7 +14,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import ThresholdPruner
+from optuna.pruners import HyperbandPruner, ThresholdPruner
 from optuna.samplers import PartialFixedSampler, RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -132,6 +132,29 @@ def test_a_running_trial_can_be_opened_to_ask_its_sampler_and_pruner(storage: RD
         assert trial.should_prune()
         assert 0 <= trial.suggest_float("new", 0, 1) <= 1
         assert "new" in storage.get_trial(trial_id).params
+
+
+def test_a_study_forgets_the_trials_that_its_sampler_saw_before(storage: RDBStorage) -> None:
+    study = optuna.load_study(storage=storage, study_name="one")
+    with expecting("Study._thread_local", private.open_trial):
+        for number in range(2):
+            made = made_trial(storage)  # behind the back of the study
+            private.open_trial(study, private.id_of(made))
+            assert len(study._get_trials(deepcopy=False, use_cache=True)) == number + 1
+
+
+def test_a_pruner_has_its_brackets_before_it_is_asked(storage: RDBStorage) -> None:
+    study = optuna.load_study(storage=storage, study_name="one")
+    with expecting("HyperbandPruner._try_initialization", private.use_pruner):
+        made = [made_trial(storage) for _ in range(20)]
+        asked, new = (HyperbandPruner(min_resource=1, max_resource=27) for _ in range(2))
+        asked.prune(study, made[0])
+        for _ in range(2):
+            private.use_pruner(study, new)
+        assert study.pruner is new
+        brackets = [[pruner._get_bracket_id(study, x) for x in made] for pruner in (asked, new)]
+        assert brackets[0] == brackets[1]
+        assert set(brackets[0]) == {0, 1, 2, 3}
 
 
 def test_a_sampler_is_asked_for_a_setting_by_its_distribution(storage: RDBStorage) -> None:

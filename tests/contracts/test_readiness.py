@@ -179,7 +179,7 @@ def with_an_unknown_state(project: Project, _: pytest.MonkeyPatch) -> None:
     project.submit("lacks")
     with writing(project.database.engine) as connection:
         connection.execute(text("UPDATE slots SET owner = '1', label = x'ff', params = '7'"))
-        connection.execute(text("UPDATE stages SET name = 'finalists', epochs = 'many'"))
+        connection.execute(text("UPDATE stages SET name = 'finalists'"))
 
 
 def with_a_stage_of_an_unknown_kind(project: Project, _: pytest.MonkeyPatch) -> None:
@@ -204,8 +204,8 @@ WRONG: list[tuple[Wrong, str]] = [
     (without_inner_module, "needs the module sweep.no_such_module"),
     (with_unreadable_folder, "is read-only"),
     (with_a_newer_sweep_file, "not one of this version (of_the_future"),
-    (with_broken_json, "holds what nobody wrote into it"),
-    (with_a_broken_slot, "holds what nobody wrote into it"),
+    (with_broken_json, "(row 1: sweeps.spec: found '{broken'); mend it"),
+    (with_a_broken_slot, "(row 1: slots.params: found '{broken'); mend it"),
     (with_an_unknown_state, "of a kind that this program does not know"),
     (with_a_stage_of_an_unknown_kind, "'finalists' is of a kind"),
 ]

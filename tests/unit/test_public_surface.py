@@ -125,6 +125,7 @@ def test_the_status_is_plain_values(file: Path) -> None:
         "dataset": "",
         "best": None,
         "hints": [],
+        "unreadable": [],
         "time_left_s": None,
         "disk_bytes": file.stat().st_size,
         "disk_complete": True,

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 import signal
 import time
 import weakref
@@ -9,13 +10,25 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Self
 
-from sweep.training.contract import Decision, FailureKind, TrialJob
+from sweep.training.contract import (
+    Decision,
+    FailureKind,
+    TrainingBroken,
+    TrainingFailed,
+    TrialJob,
+)
 from sweep.training.process import child_main
+from sweep.training.process.door import Door
 from sweep.training.process.forkserver import fork_context
-from sweep.training.process.messages import Completed, Failed, Message, Stopped, Unable
+from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped, Unable
+from sweep.training.process.plain import text
+from sweep.training.process.wire import LONGEST_LINE, LONGEST_MESSAGE, decode
 
 _END_WITHIN_S = 10.0
 """A process that closed its pipe has ended, or is ended, by then."""
+
+_PART = 65_536
+"""So many bytes are read at once."""
 
 _living: "weakref.WeakSet[ChildProcess]" = weakref.WeakSet()
 
@@ -23,9 +36,9 @@ _living: "weakref.WeakSet[ChildProcess]" = weakref.WeakSet()
 class ChildProcess:
     """One training in its own process.
 
-    `receive` hands out its messages; every `EpochDone` wants an `answer`. After a final message
-    (`Completed`, `Stopped`, `Failed`, `Unable`) the process is gone or about to go. Use it from one
-    thread.
+    `receive` hands out its messages, checked; every `EpochDone` wants an `answer`. After a final
+    message (`Completed`, `Stopped`, `Failed`, `Unable`) the process is gone or about to go. Use it
+    from one thread.
     """
 
     def __init__(self, job: TrialJob, process: BaseProcess, connection: Connection) -> None:
@@ -35,6 +48,10 @@ class ChildProcess:
         """When the last message came, on `time.monotonic`'s clock."""
         self._process = process
         self._connection = connection
+        self._unread = bytearray()
+        """What came of messages that are not whole."""
+        self._door = Door(job)
+        self._told = Decision.CONTINUE
         _living.add(self)
 
     @classmethod
@@ -62,24 +79,70 @@ class ChildProcess:
     def receive(self, timeout_s: float) -> Message | None:
         """Return the next message, or None if none came in time.
 
-        A process that died without a final word yields `Failed(CRASHED, …)`.
+        A process that died without a final word yields `Failed(CRASHED, …)`, and so does one that
+        says what it may not; that one is ended. Half a message is no sign of life.
         """
-        if not wait([self._connection, self._process.sentinel], timeout_s):
-            return None
-        try:
-            # What was sent before the end comes first.
-            message: Message | None = self._connection.recv() if self._connection.poll() else None
-        except (EOFError, OSError):
-            message = None
+        message = self._next(timeout_s)
         if message is None:
-            message = self._obituary()
+            return None
         self.last_sign_of_life = time.monotonic()
         if isinstance(message, Completed | Stopped | Failed | Unable):
             self._end(grace_s=_END_WITHIN_S)
         return message
 
+    def _next(self, timeout_s: float) -> Message | None:
+        line = self._line(timeout_s)
+        if line is None:
+            return None
+        if not line:
+            return self._obituary()
+        try:
+            return self._heeded(decode(line, self._door))
+        except (TrainingBroken, TrainingFailed) as error:
+            self._process.kill()
+            kind = error.kind if isinstance(error, TrainingFailed) else FailureKind.CRASHED
+            return Failed(kind, text(str(error), LONGEST_MESSAGE))
+
+    def _line(self, timeout_s: float) -> bytes | None:
+        """Return the next message as it came; empty after the last one, None if none came in time.
+
+        Reads what is there and no more: a process that stopped within a message holds nobody.
+        """
+        until = time.monotonic() + timeout_s
+        while (end := self._unread.find(b"\n") + 1) == 0 and len(self._unread) <= LONGEST_LINE:
+            ready = wait(
+                [self._connection, self._process.sentinel], max(0.0, until - time.monotonic())
+            )
+            if not ready:
+                return None
+            if self._connection not in ready:  # what was sent before the end came first
+                return b""
+            try:
+                part = os.read(self._connection.fileno(), _PART)
+            except OSError:
+                part = b""
+            if not part:
+                return b""
+            self._unread += part
+        line = bytes(self._unread[: end or LONGEST_LINE])
+        del self._unread[: len(line)]
+        return line
+
+    def _heeded(self, message: Message) -> Message:
+        """Return a message as it counts after what the training was told before."""
+        if self._told is not Decision.CONTINUE and isinstance(message, EpochDone | Completed):
+            self._process.kill()  # it did not obey
+            return Stopped(self._told)
+        if isinstance(message, Stopped) and message.decision is not self._told:
+            return Failed(
+                FailureKind.CRASHED,
+                f"the training stopped with {message.decision}, told was {self._told}",
+            )
+        return message
+
     def answer(self, decision: Decision) -> None:
         """Answer an `EpochDone`. If the process has died meanwhile, `receive` will tell."""
+        self._told = decision
         with contextlib.suppress(OSError):
             self._connection.send(decision)
 

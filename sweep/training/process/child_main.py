@@ -1,5 +1,6 @@
 """The process that trains: it speaks to its supervisor over one pipe and knows no database."""
 
+import contextlib
 import ctypes
 import faulthandler
 import gc
@@ -23,12 +24,14 @@ from sweep.training.contract import (
     Decision,
     EpochReport,
     FailureKind,
+    TrainingBroken,
     TrainingFailed,
     TrainingStopped,
     TrialJob,
     TrialResult,
 )
-from sweep.training.process import heartbeat
+from sweep.training.process import heartbeat, plain
+from sweep.training.process.door import RAISED, Door
 from sweep.training.process.environment import environment
 from sweep.training.process.messages import (
     Alive,
@@ -39,13 +42,12 @@ from sweep.training.process.messages import (
     Stopped,
     Unable,
 )
+from sweep.training.process.wire import LONGEST_MESSAGE, encode
 
 ALIVE_EVERY_S = 5.0
 """The process gives a sign of life at least this often while its training moves on."""
 
 _SETUP = "sweep.training.process.server_setup"
-_LONGEST = 500
-"""Characters of a failure's message."""
 
 
 def run(connection: Connection, job: TrialJob) -> None:
@@ -65,10 +67,11 @@ def run(connection: Connection, job: TrialJob) -> None:
         message = _failure(error)
     try:
         link.send(message)
-    except Exception as error:  # a trainer may return what cannot be pickled
+    except TrainingBroken as error:  # too long
         link.send(_failure(error))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # whatever the trainer has put in its place
+            stream.flush()
     os._exit(0)  # threads and loader processes that a trainer left behind must not hold us
 
 
@@ -106,14 +109,20 @@ def _redirect_output(run_folder: Path) -> None:
 
 def _train(job: TrialJob, link: "_Link") -> Message:
     decided = Decision.CONTINUE
+    broken: Exception | None = None
+    door = Door(job)
 
     def on_epoch(report: EpochReport) -> Decision:
-        nonlocal decided
+        nonlocal decided, broken
+        if broken is not None:
+            raise broken  # the trainer did not let it pass
         if decided is not Decision.CONTINUE:
             raise TrainingStopped(decided)  # the trainer did not obey
-        if not isinstance(report, EpochReport):
-            raise TypeError(f"{job.trainer} reported {type(report).__name__}, not an EpochReport")
-        link.send(EpochDone(report))
+        try:
+            link.send(EpochDone(door.report(report)))
+        except (TrainingBroken, TrainingFailed) as error:
+            broken = error
+            raise
         with heartbeat.untracked():  # the supervisor may wait for its database
             decided = link.decisions.get()
         return decided
@@ -126,26 +135,40 @@ def _train(job: TrialJob, link: "_Link") -> Message:
     try:
         result = trainer(job, on_epoch)
     except TrainingStopped as stopped:
-        return Stopped(stopped.decision)
+        if broken is None and decided is Decision.CONTINUE:
+            raise TrainingBroken(f"{job.trainer} stopped, though it was told to go on") from stopped
+    except Exception as error:
+        if broken is not None and error is not broken:
+            raise broken from error
+        raise
+    if broken is not None:
+        raise broken
     if decided is not Decision.CONTINUE:
         return Stopped(decided)
     if not isinstance(result, TrialResult):
-        raise TypeError(f"{job.trainer} returned {type(result).__name__}, not a TrialResult")
-    return Completed(replace(result, environment=environment(job.device)))
+        raise TrainingBroken(f"{job.trainer} returned {plain.shown(result)}, not a TrialResult")
+    return Completed(door.result(replace(result, environment=environment(job.device))))
 
 
 def _failure(error: BaseException) -> Failed:
-    """Turn what a trainer raised into a message, and write its traceback to the log."""
-    traceback.print_exception(error)
-    kind, text = FailureKind.CRASHED, traceback.format_exception_only(error)[-1]
-    if isinstance(error, TrainingFailed):
-        kind, text = error.kind, str(error)
-    elif isinstance(error, MemoryError):
-        kind, text = FailureKind.OOM, f"out of memory: {error}".rstrip(": ")
-    elif isinstance(error, InputError):
-        text = str(error)
-    line = " ".join(text.split())
-    return Failed(kind, line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…")
+    """Turn what a trainer raised into a message, and write its traceback to the log.
+
+    It may be of a class of the trainer's own, which can raise whatever is asked of it.
+    """
+    with contextlib.suppress(Exception):
+        traceback.print_exception(error)
+    kind, text = FailureKind.CRASHED, f"{type(error).__name__}, of which nothing can be told"
+    with contextlib.suppress(Exception):
+        if isinstance(error, TrainingFailed):
+            text = str(error)
+            kind = error.kind if error.kind in RAISED else kind
+        elif isinstance(error, MemoryError):
+            kind, text = FailureKind.OOM, f"out of memory: {error}".rstrip(": ")
+        elif isinstance(error, InputError | TrainingBroken):
+            text = str(error)
+        else:
+            text = traceback.format_exception_only(error)[-1]
+    return Failed(FailureKind(kind), plain.text(text, LONGEST_MESSAGE))
 
 
 class _Link(threading.Thread):
@@ -171,9 +194,15 @@ class _Link(threading.Thread):
             os._exit(1)
 
     def send(self, message: Message) -> None:
-        """Send one message; ends the process if the supervisor is gone."""
+        """Send one message; ends the process if the supervisor is gone.
+
+        Raises:
+            TrainingBroken: If it is too long.
+        """
+        line = memoryview(encode(message))
         with self._sending:
             try:
-                self._connection.send(message)
+                while line:
+                    line = line[os.write(self._connection.fileno(), line) :]
             except OSError:
                 os._exit(1)

@@ -176,7 +176,10 @@ def test_json_has_no_number_that_is_not_finite(
 
     out = run_here("status", "one", "--trials", "--json").out
     found = json.loads(out, parse_constant=refuse)
-    assert {"lr0": None} in [trial["params"] for trial in found["trials"]]
+    assert len(found["trials"]) == len(RATES) - 1
+    (line,) = found["unreadable"]
+    assert line == "row 2: slots.params: found '{\"lr0\": NaN}'"
+    assert run_here("status", "one").out.count("Left out, because the database holds") == 1
 
 
 def test_what_looks_like_markup_is_shown_as_it_is(database: Database) -> None:

@@ -81,7 +81,22 @@ def follow(
 
 def write_trainer(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> str:
     """Write a module with a trainer `train` that children can import."""
-    head = "import os, sys, time\nfrom sweep import TrialResult, tick\n"
+    head = """
+import os, stat, sys, time
+from dataclasses import replace
+from sweep import Decision, TrainingFailed, TrainingStopped, TrialResult, tick
+from sweep.testing import made_up_epoch
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("says nothing")
+
+def epoch(number, **changes):
+    return replace(made_up_epoch({}, seed=0, epoch=1), epoch=number, **changes)
+
+def result(reports):
+    return TrialResult.from_epochs(reports or [epoch(1)], "map50")
+"""
     (folder / f"{name}.py").write_text(f"{head}\ndef train(job, on_epoch):\n{body}")
     monkeypatch.syspath_prepend(folder)
     return f"{name}:train"
@@ -175,13 +190,42 @@ def test_the_log_has_what_was_printed_and_the_traceback(
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ("    return {'map50': 1.0}\n", "returned dict, not a TrialResult"),
-        ("    on_epoch({'epoch': 1})\n", "reported dict, not an EpochReport"),
-        ("    sys.exit(5)\n", "SystemExit: 5"),
+        ("    return {'map50': 1.0}\n", "returned {'map50': 1.0} (dict), not a TrialResult"),
         (
-            "    return TrialResult(map50=1, map50_95=1, best_epoch=1, last_map50=1,\n"
-            "        last_map50_95=1, epochs=1, seconds=1, effective={'x': lambda: 0})\n",
-            "pickle",
+            "    on_epoch({'epoch': 1})\n",
+            "epoch: found {'epoch': 1} (dict); allowed is EpochReport",
+        ),
+        ("    sys.exit(5)\n", "SystemExit: 5"),
+        ("    on_epoch(epoch(2))\n", "epoch: found 2 (int); allowed is 1"),
+        (
+            "    try:\n        on_epoch(epoch(7))\n    finally:\n        return 3\n",
+            "epoch: found 7",
+        ),
+        ("    on_epoch(epoch(1, map50='x'))\n", "epoch 1: map50: found 'x' (str)"),
+        ("    return result([])\n", "result: returned without a report of an epoch"),
+        (
+            "    on_epoch(epoch(1))\n    return result([epoch(1), epoch(2)])\n",
+            "result: epochs: found 2 (int); allowed is 1",
+        ),
+        (
+            "    on_epoch(epoch(1))\n"
+            "    return replace(result([epoch(1)]), effective={'x': lambda: 0})\n",
+            "result: effective.x: found <function",
+        ),
+        ("    raise TrainingStopped(Decision.STOP)\n", "stopped, though it was told to go on"),
+        ("    raise TrainingFailed('preempted', 'a\\0b \\udcff')\n", r"a\x00b \udcff"),
+        ("    raise Mute()\n", "Mute"),
+        ("    raise TrainingFailed('oom', Mute())\n", "TrainingFailed, of which nothing can be"),
+        ("    sys.stdout = sys.stderr = None\n    raise ValueError('quiet')\n", "quiet"),
+        (
+            "    for fd in range(3, 64):\n"
+            "        try:\n"
+            "            if stat.S_ISSOCK(os.fstat(fd).st_mode):\n"
+            "                os.write(fd, b'progress: 1 of 3\\n')\n"
+            "        except OSError:\n"
+            "            pass\n"
+            "    time.sleep(600)\n",
+            "wrote into its supervisor's pipe: progress: 1 of 3",
         ),
     ],
 )
@@ -190,10 +234,29 @@ def test_a_broken_trainer_is_a_failure(
 ) -> None:
     name = f"broken_trainer_{abs(hash(body))}"
     process = ChildProcess.start(job(write_trainer(tmp_path, monkeypatch, name, body)))
-    (final,) = follow(process)
+    final = follow(process)[-1]
     assert isinstance(final, Failed)
     assert final.kind is FailureKind.CRASHED
     assert text in final.message
+    assert gone(process.pid)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    on_epoch(epoch(1, map50=float('nan')))\n",
+        "    on_epoch(epoch(1))\n    return replace(result([]), map50=float('inf'))\n",
+    ],
+)
+def test_numbers_that_are_not_finite_are_a_divergence(
+    body: str, job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"endless_trainer_{abs(hash(body))}"
+    process = ChildProcess.start(job(write_trainer(tmp_path, monkeypatch, name, body)))
+    final = follow(process)[-1]
+    assert isinstance(final, Failed)
+    assert final.kind is FailureKind.DIVERGED
+    assert "map50 is" in final.message
 
 
 def test_a_trainer_that_is_not_there_is_no_failure_of_the_trial(start: Start, job: MakeJob) -> None:
