@@ -205,7 +205,8 @@ def _composed(name: str) -> str:
 
 
 def _decoded(name: str) -> str:
-    return _composed(unquote(name))
+    # Composed before as well: decomposed, the letter of `%0é` reads as the code %0e.
+    return _composed(unquote(_composed(name)))
 
 
 def _plain_suffix(name: str) -> str:

@@ -207,6 +207,13 @@ def test_any_spelling_finds_its_file_or_is_refused(
     assert found == [place / "images" / name for name in names]
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_letter_after_a_percent_sign_is_not_read_as_a_code(tmp_path: Path, form: Any) -> None:
+    make_files(tmp_path, "%0é.jpg")
+    source = read(tmp_path, unicodedata.normalize(form, "%0é.jpg"))
+    assert [image.path for image in source.images] == [tmp_path / "images" / "%0é.jpg"]
+
+
 def test_a_million_names_are_looked_up_in_one_listing(tmp_path: Path) -> None:
     asked: list[str] = []
 
