@@ -118,6 +118,8 @@ def _begin(connection: Connection, slot: Row[Any], stage: Row[Any]) -> Lease:
         slot=record_of(Slot, slot, **stage._mapping),
         attempt=slot.attempt,
         worker=slot.worker,
-        lost=0 if first else attempts.count(connection, slot.id, [attempts.LOST]),
+        lost=0
+        if first
+        else attempts.count(connection, slot.id, [attempts.LOST], before=slot.attempt),
         since=0 if first else attempts.last_retry(connection, slot.id),
     )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 
 from storage.engine import now_s, reading, writing
 from storage.process_identity import ProcessIdentity
@@ -18,7 +18,7 @@ from storage.queue.leases import LEASE_S, Lease
 from storage.queue.settling import Settled
 from storage.queue.takeover import LeaseWatch
 from storage.states import SlotState, SweepState
-from storage.tables import slots, sweeps
+from storage.tables import sweeps
 
 
 class Queue:
@@ -141,6 +141,8 @@ class Queue:
     ) -> Settled | None:
         """Fail the slot, or give it back while it has retries left; None if it was given back.
 
+        A slot with retries left ends as cancelled where its sweep was.
+
         Args:
             lease: The right to the slot.
             kind: Why the attempt failed.
@@ -152,22 +154,26 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            failed = attempts.count(connection, lease.slot.id, counted or [kind])
+            failed = attempts.count(
+                connection, lease.slot.id, counted or [kind], before=lease.attempt
+            )
             if failed < retries:
-                settling.release(connection, lease, kind, message)
-                return None
+                return settling.release(connection, lease, kind, message)
             return settling.settle(
                 connection, lease, state=SlotState.FAILED, failure_kind=kind, message=message
             )
 
-    def release(self, lease: Lease, reason: str, message: str | None = None) -> None:
+    def release(self, lease: Lease, reason: str, message: str | None = None) -> Settled | None:
         """Give the slot back, to be claimed again; `reason` is one word, kept with the attempt.
+
+        Returns:
+            The slot where its sweep was cancelled, so that it ended instead; else None.
 
         Raises:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            settling.release(connection, lease, reason, message)
+            return settling.release(connection, lease, reason, message)
 
     def unclosed(self) -> list[str]:
         """List the sweeps with settled slots that Optuna was not told of."""
@@ -180,8 +186,6 @@ class Queue:
             return settling.unprojected(connection, names)
 
     def close(self, settled: Settled) -> None:
-        """Note that Optuna was told of a settled slot."""
+        """Note that Optuna was told of a settled slot, unless there is more to tell by now."""
         with writing(self._engine) as connection:
-            connection.execute(
-                update(slots).where(slots.c.id == settled.slot.id).values(unprojected=False)
-            )
+            settling.close(connection, settled)

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, Row, delete, select, update
 from storage.engine import writing
 from storage.errors import CommandRefused
 from storage.queue import attempts
+from storage.queue.locks import lock_sweep
 from storage.queue.slots import any_slot
-from storage.queue.stages import locked
-from storage.queue.sweeps import find
+from storage.queue.sweeps import find, refuse_cancelled
 from storage.states import SlotState, StageState, SweepState
 from storage.tables import epochs, slots, stages, sweeps
 
@@ -28,13 +28,8 @@ def retry(engine: Engine, name: str, kinds: Collection[str] = ()) -> int:
         CommandRefused: If it was cancelled, or there is no such slot.
     """
     with writing(engine) as connection:
-        locked(connection, name)
         sweep = find(connection, name)
-        if sweep.state is SweepState.CANCELLED:
-            raise CommandRefused(
-                f"sweep {name!r} was cancelled, which is final; "
-                "submit its file under another `name`"
-            )
+        refuse_cancelled(name, lock_sweep(connection, sweep.id))
         failed = _failed(connection, sweep.id)
         chosen = [slot for slot in failed if not kinds or slot.failure_kind in kinds]
         if not chosen:

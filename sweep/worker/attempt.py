@@ -275,21 +275,19 @@ class Attempt:
         match message:
             case Completed():
                 return self._outcome.complete(message.result)
-            case Failed(kind=FailureKind.CRASHED) if self._shutdown.requested:
-                self._outcome.release(FailureKind.PREEMPTED)  # it was ended together with us
+            case Failed() if message.kind is FailureKind.CRASHED and self._shutdown.requested:
+                reason, why = FailureKind.PREEMPTED.value, None  # it was ended together with us
             case Failed():
                 return self._outcome.fail(message)
             case Unable():
                 self._readiness.set_aside(self._slot.sweep, NotHere(message.message))
-                self._outcome.release(NOT_HERE, message.message)
+                reason, why = NOT_HERE, message.message
             case Stopped(decision=Decision.PRUNE):
                 return self._outcome.prune()
-            case _ if self._epoch_log.sweep is SweepState.CANCELLED:
-                return self._outcome.cancel()
             case _:
                 paused = self._epoch_log.sweep is SweepState.PAUSED
-                self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
-        return None
+                reason, why = (SweepState.PAUSED if paused else FailureKind.PREEMPTED).value, None
+        return self._outcome.release(reason, why)
 
 
 def _finite(report: EpochReport) -> bool:

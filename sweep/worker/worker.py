@@ -17,7 +17,6 @@ from storage.process_identity import ProcessIdentity
 from storage.queue import sweeps, workers
 from storage.queue.leases import Lease
 from storage.queue.settling import Settled
-from storage.states import SlotState, SweepState
 from sweep.errors import SweepError
 from sweep.files.yaml import one_line
 from sweep.training.contract import Device, FailureKind
@@ -200,17 +199,13 @@ class Worker:
         """Give back the slot of a sweep that something is wrong with; None if it was.
 
         Where it is the slot that is wrong, it fails in the end, lest it stand before the others
-        for ever. Where the sweep was cancelled, the slot is, too.
+        for ever.
         """
         queue, message = self._database.queue, one_line(f"{type(error).__name__}: {error}")
 
         def end() -> Settled | None:
-            if queue.sweep_state(lease) is SweepState.CANCELLED:
-                kind = SlotState.CANCELLED
-                return queue.settle(lease, kind, failure_kind=kind, message=message)
             if isinstance(error, StudyNotOurs | SweepError):
-                queue.release(lease, NOT_HERE, message)
-                return None
+                return queue.release(lease, NOT_HERE, message)
             return queue.fail(lease, FailureKind.CRASHED, message, retries=_GIVEN_BACK)
 
         try:
@@ -228,7 +223,8 @@ class Worker:
         """Finish what workers left behind that died between two steps after a training."""
         for name in self._named(self._retry(self._database.queue.unclosed)):
             self._for(name, self._upkeep.close_all)
-        for name in self._retry(self._to_serve):
+        ended = self._named(self._retry(lambda: sweeps.ended(self._database.engine)))
+        for name in [*self._retry(self._to_serve), *ended]:
             self._for(name, self._upkeep.advance)
 
     def _for(self, name: str, keep_up: Callable[[str], None]) -> None:
