@@ -5,6 +5,7 @@ token) and uses the database's clock.
 """
 
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ from sqlalchemy import Engine, select
 from storage.engine import now_s, reading, writing
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts, claiming, epochs, leases, settling
+from storage.queue.claiming import Claimant
 from storage.queue.epochs import Standing
+from storage.queue.kinds import KindWatch
 from storage.queue.leases import LEASE_S, Lease
 from storage.queue.settling import Settled
 from storage.queue.takeover import LeaseWatch
@@ -26,7 +29,7 @@ class Queue:
 
     Args:
         engine: That of a `storage.database.Database`.
-        clock: Monotonic seconds; only for how long this process has watched an expired lease.
+        clock: Monotonic seconds; only for how long this process has watched what others should do.
     """
 
     renewal_s = LEASE_S / 3
@@ -35,9 +38,17 @@ class Queue:
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._watch = LeaseWatch(self.renewal_s, clock)
+        self._kinds = KindWatch(clock)
+        self._unanswered: str | None = None
+        """Token of a claim that may have been committed."""
 
     def claim(
-        self, worker: str, owner: ProcessIdentity, *, names: Collection[str] = ()
+        self,
+        worker: str,
+        owner: ProcessIdentity,
+        *,
+        names: Collection[str] = (),
+        device_kind: str | None = None,
     ) -> Lease | None:
         """Claim the next slot of the active sweeps, or of those named; None when there is none.
 
@@ -45,9 +56,28 @@ class Queue:
         running ones whose owner is dead or has let its lease run out: those were begun first, and
         a sampler or pruner should hear of them in their turn. They may be of cancelled sweeps,
         which come to their end so.
+
+        A slot that was begun on another kind of device comes last, when no worker of that kind
+        will take it; it must begin anew then. A claim that got no answer is made again by the
+        next call: that one returns the slot which it took.
+
+        Args:
+            worker: Who claims.
+            owner: The worker's process.
+            names: Sweeps to look at; all when empty.
+            device_kind: What the worker trains on; None to take slots of any kind.
         """
+        again = self._unanswered
+        token = self._unanswered = again or uuid.uuid4().hex
+        claimant = Claimant(worker=worker, owner=owner, device_kind=device_kind, token=token)
+        lease = None
         with writing(self._engine) as connection:
-            return claiming.claim(connection, worker, owner, names, self._watch)
+            if again is not None:
+                lease = claiming.held(connection, claimant)
+            if lease is None:
+                lease = claiming.claim(connection, claimant, names, self._watch, self._kinds)
+        self._unanswered = None
+        return lease
 
     def renew(self, lease: Lease) -> None:
         """Prolong the lease.
@@ -82,11 +112,23 @@ class Queue:
         Raises:
             LeaseLost: If another worker holds the slot now.
         """
+        begun = {} if lease.device_kind is None else {"device_kind": lease.device_kind}
         with writing(self._engine) as connection:
-            leases.renew(connection, lease)
+            leases.renew(connection, lease, **begun)
             return epochs.record(
                 connection, lease.slot, epoch=epoch, map50=map50, map50_95=map50_95, report=report
             )
+
+    def begin_anew(self, lease: Lease) -> None:
+        """Let the slot's epochs count from this attempt on, which cannot go on from those before.
+
+        Their epochs are dropped as a whole, and the slot's trial is to be made again.
+
+        Raises:
+            LeaseLost: If another worker holds the slot now.
+        """
+        with writing(self._engine) as connection:
+            epochs.begin_anew(connection, lease)
 
     def record_decision(self, lease: Lease, *, epoch: int, decision: str) -> None:
         """Commit what was decided after an epoch.

@@ -75,6 +75,7 @@ def _queue_again(connection: Connection, slot: Row[Any]) -> None:
             trial_number=None,
             **dict.fromkeys(("failure_kind", "message", "finished_at")),
             **dict.fromkeys(("worker", "owner", "owner_host", "lease_until")),
+            **dict.fromkeys(("device_kind", "epochs_from")),
         )
     )
 

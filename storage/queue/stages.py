@@ -167,13 +167,11 @@ def all_closed(engine: Engine, stage_id: int) -> bool:
         return connection.execute(query).first() is not None
 
 
-def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int]:
-    """Return the trial number of each of a stage's slots that has a trial, by slot id."""
+def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int | None]:
+    """Return the trial number of each of a stage's slots, None without a trial, by slot id."""
     with reading(engine) as connection:
         rows = connection.execute(
-            select(slots.c.id, slots.c.trial_number).where(
-                slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None)
-            )
+            select(slots.c.id, slots.c.trial_number).where(slots.c.stage_id == stage_id)
         ).all()
     return {row.id: row.trial_number for row in rows}
 

@@ -11,7 +11,13 @@ from storage.process_identity import ProcessIdentity
 from storage.states import SlotState
 from storage.tables import slots
 
-_CANDIDATES = 200
+CANDIDATES = 200
+"""So many slots are looked at, at most."""
+CANDIDATE = (
+    *(slots.c.id, slots.c.attempt, slots.c.state, slots.c.stage_id),
+    *(slots.c.device_kind, slots.c.lease_until),
+)
+"""What is read of a slot to decide on it, and to take it if it has not changed."""
 
 
 class LeaseWatch:
@@ -37,27 +43,27 @@ class LeaseWatch:
         """Whether this process has not looked for `grace_s`, or never."""
         return self._looked is None or self._clock() - self._looked >= self._grace_s
 
-    def abandoned(self, connection: Connection, stages: Collection[int]) -> Row[Any] | None:
-        """Find a slot of these stages to take over: its id, attempt and lease_until."""
+    def abandoned(self, connection: Connection, stages: Collection[int]) -> list[Row[Any]]:
+        """Find the slots of these stages to take over (`CANDIDATE`), the first expired first."""
         self._looked = self._clock()
         here = ProcessIdentity.current().machine
         expired = (slots.c.lease_until < now_s()).label("expired")
         running = connection.execute(
-            select(slots.c.id, slots.c.attempt, slots.c.lease_until, slots.c.owner, expired)
+            select(*CANDIDATE, slots.c.owner, expired)
             .where(
                 slots.c.stage_id.in_(list(stages)),
                 slots.c.state == SlotState.RUNNING,
                 or_(expired, slots.c.owner_host == here),
             )
             .order_by(slots.c.lease_until)
-            .limit(_CANDIDATES)
+            .limit(CANDIDATES)
         ).all()
         now = self._clock()
         self._expired_since = {
             lease: self._expired_since.get(lease, now)
             for lease in (_lease(row) for row in running if row.expired)
         }
-        return next((row for row in running if self._gone(row)), None)
+        return [row for row in running if self._gone(row)]
 
     def _gone(self, row: Row[Any]) -> bool:
         if ProcessIdentity(**row.owner).provably_dead():
