@@ -1,6 +1,7 @@
 """The one owner of names and paths: what lies where on disk, what is called how in the database."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +88,21 @@ class RunFolders:
     @property
     def attempts(self) -> dict[int, Path]:
         """Folders of the attempts so far, by attempt; also those named for slots, as before."""
+        return self._attempts_in([self.trial] if self._mark(self.trial).exists() else [])
+
+    @property
+    def all_attempts(self) -> dict[int, Path]:
+        """Folders of the attempts so far, those under earlier numbers of the trial included.
+
+        A slot that began anew has another trial. Looks into every folder of the stage.
+        """
+        marks = (self.runs / self.sweep / self.stage).glob(f"*/{self._mark(Path()).name}")
+        return self._attempts_in(sorted(mark.parent for mark in marks))
+
+    def _attempts_in(self, trials: Sequence[Path]) -> dict[int, Path]:
         folders = [*(self.runs / self.sweep / f"{self.slot:06d}").glob("*")]
-        if self._mark(self.trial).exists():
-            folders += self.trial.glob(f"{_ATTEMPT}*")
+        for trial in trials:
+            folders += trial.glob(f"{_ATTEMPT}*")
         numbers = [folder.name.removeprefix(_ATTEMPT) for folder in folders]
         return {
             int(number): folder
@@ -111,9 +124,10 @@ class RunFolders:
         folder.mkdir(parents=True, exist_ok=True)
         self._mark(folder).touch()
 
-    def remove_checkpoints(self) -> None:
-        """Remove what attempts left to go on from; a settled slot needs it no more."""
-        for folder in self.attempts.values():
+    def remove_checkpoints(self, *, attempts: int = 1) -> None:
+        """Remove what so many attempts left to go on from; a settled slot needs it no more."""
+        found = self.attempts if attempts == 1 else self.all_attempts
+        for folder in found.values():
             for name in (CHECKPOINT, PREVIOUS_CHECKPOINT, UNWRITTEN):
                 (folder / name).unlink(missing_ok=True)
 

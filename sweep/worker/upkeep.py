@@ -1,5 +1,7 @@
 """What keeps a sweep going between its trainings; any worker finishes what another left."""
 
+from contextlib import suppress
+
 from storage import failpoints
 from storage.database import Database
 from storage.errors import TrialGone
@@ -66,9 +68,12 @@ class Upkeep:
             note = note_of_settled(submission, settled)
             self._database.studies.note_trial(slot.study, slot.trial_id, slot.trial_number, note)
         failpoints.reached(failpoints.TOLD)
+        # Before the slot is closed: nobody comes back to it then.
+        with suppress(OSError):  # what cannot be removed now is in nobody's way
+            folders = run_folders(submission.runs, slot, slot.trial_number)
+            folders.remove_checkpoints(attempts=settled.attempt)
         self._database.queue.close(settled)
         failpoints.reached(failpoints.CLOSED)
-        run_folders(submission.runs, slot, slot.trial_number).remove_checkpoints()
 
     def advance(self, name: str) -> None:
         """Finish the stages of a sweep that are done and open those whose turn has come."""

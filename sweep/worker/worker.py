@@ -17,8 +17,10 @@ from storage.process_identity import ProcessIdentity
 from storage.queue import sweeps, workers
 from storage.queue.leases import Lease
 from storage.queue.settling import Settled
+from storage.queue.sweeps import Submission
 from sweep.errors import SweepError
 from sweep.files.yaml import one_line
+from sweep.spec.sweep_file import SweepSpec
 from sweep.training.contract import Device, FailureKind
 from sweep.training.process.forkserver import warm_up
 from sweep.worker.attempt import Attempt
@@ -100,12 +102,13 @@ class Worker:
     def _serve_all(self) -> list[str]:
         """Serve; return what keeps this worker from what is left."""
         for name in self._retry(lambda: self._readiness.usable(self._to_serve()))[:1]:
-            warm_up(self._readiness.read(name)[1].trainer)
+            warm_up(self._read(name)[1].trainer)
         for name in self._retry(self._to_serve):
             self._for(name, self._upkeep.restore)
         self._mend()
         while not self._shutdown.requested:
             lease = self._retry(self._claim)
+            self._note(lease)
             if lease is not None:
                 self._serve(lease)
                 self._idle_since = None
@@ -117,6 +120,9 @@ class Worker:
                     return [f"{name}: {lack}" for name, lack in lacks.items()]
             self._idle()
         return []
+
+    def _read(self, name: str) -> tuple[Submission, SweepSpec]:
+        return self._retry(lambda: self._readiness.read(name))
 
     def _lack(self, name: str) -> SweepError | None:
         return self._retry(lambda: self._readiness.lack(name))
@@ -138,21 +144,31 @@ class Worker:
         usable = self._readiness.usable(self._to_serve())
         lease = self._claim_from([*usable, *self._named(sweeps.ending(self._database.engine))])
         failpoints.reached(failpoints.CLAIMED)
-        workers.seen(
-            self._database.engine,
-            self._id,
-            host=self._host,
-            device=str(self._device),
-            slot=None if lease is None else lease.slot.id,
-        )
         return lease
+
+    def _note(self, lease: Lease | None) -> None:
+        """Note that this worker is there, and the slot it is at."""
+        self._retry(
+            lambda: workers.seen(
+                self._database.engine,
+                self._id,
+                host=self._host,
+                device=str(self._device),
+                slot=None if lease is None else lease.slot.id,
+            )
+        )
 
     def _claim_from(self, names: list[str]) -> Lease | None:
         if not names:  # to the queue, no name means all sweeps
             return None
         queue = self._database.queue
         try:
-            return queue.claim(self._id, self._identity, names=names)
+            # Again at once where no answer came: the slot may be this worker's already.
+            return self._retry(
+                lambda: queue.claim(
+                    self._id, self._identity, names=names, device_kind=self._device.kind
+                )
+            )
         except DatabaseGone:
             raise
         except Exception as error:
@@ -182,7 +198,7 @@ class Worker:
         self._for(lease.slot.sweep, self._upkeep.advance)
 
     def _attempt(self, lease: Lease) -> Settled | None:
-        _, spec = self._retry(lambda: self._readiness.read(lease.slot.sweep))
+        _, spec = self._read(lease.slot.sweep)
         attempt = Attempt(
             self._database,
             self._readiness.for_training(lease.slot.sweep),
@@ -214,7 +230,7 @@ class Worker:
             return None
 
     def _await_room(self, name: str) -> None:
-        runs = self._readiness.for_training(name).runs
+        runs = self._retry(lambda: self._readiness.for_training(name)).runs
         self._database.rest()
         while not self._shutdown.requested and lacks_room(runs):
             time.sleep(_ROOM_S)
