@@ -10,7 +10,10 @@ from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
+
+from storage.outage import away, gone
 
 
 def create_trial(storage: RDBStorage, study_id: int, template: FrozenTrial) -> FrozenTrial:
@@ -64,3 +67,13 @@ def use_engine(storage: RDBStorage, engine: Engine, *, read_only: bool = False) 
     begin = "DEFERRED" if read_only else "IMMEDIATE"
     storage.engine = engine.execution_options(sqlite_begin=begin)
     storage.scoped_session.configure(bind=storage.engine)
+
+    @event.listens_for(storage.engine, "handle_error")
+    def _tell_lost_answers(context: ExceptionContext) -> None:
+        # Optuna makes a trial up to five times where a commit got no answer, and each may be there.
+        # The caller repeats it, who knows to look for what is there. A commit has no statement.
+        error = context.sqlalchemy_exception
+        if error is None or context.statement is not None or context.is_pre_ping:
+            return
+        if away(error):
+            raise gone(error) from error

@@ -6,6 +6,7 @@ Optuna is a projection of our committed rows: a late or repeated projection writ
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -71,6 +72,16 @@ def _telling(
             raise TrialGone(f"Optuna has it no more: {error}") from error
 
     return telling
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrial:
+    """A trial as Optuna has it."""
+
+    number: int
+    slot: Any
+    """Id of the slot it was made for; None where it was made by another program."""
+    running: bool
 
 
 class Studies:
@@ -148,12 +159,15 @@ class Studies:
             return 0
 
     @_telling
-    def trials(self, name: str) -> dict[int, tuple[int, Any]]:
-        """Return for each trial of a study, by its id: its number, and the slot it is made for."""
-        found = self._storage.get_all_trials(self._id(name), deepcopy=False)
+    def trials(self, name: str) -> dict[int, StoredTrial]:
+        """Return the trials of a study, by their ids."""
         return {
-            private.id_of(trial): (trial.number, trial.user_attrs.get(SLOT_ATTRIBUTE))
-            for trial in found
+            private.id_of(trial): StoredTrial(
+                number=trial.number,
+                slot=trial.user_attrs.get(SLOT_ATTRIBUTE),
+                running=trial.state is TrialState.RUNNING,
+            )
+            for trial in self._storage.get_all_trials(self._id(name), deepcopy=False)
         }
 
     @_telling
