@@ -319,7 +319,12 @@ class Studies:
             name: The study.
             numbers: The trial number of each slot, by slot id; None where it ended without one.
         """
-        for trial in self._running(name):
+        try:
+            running = self._running(name)
+        except KeyError:  # none was ever made, or it was deleted
+            self.forget()
+            return
+        for trial in running:
             slot = trial.user_attrs.get(SLOT_ATTRIBUTE)
             if isinstance(slot, int) and slot in numbers:  # others are a notebook's own
                 self.supersede(private.id_of(trial), by=numbers[slot])
