@@ -204,7 +204,6 @@ def test_what_a_training_is_told_is_what_is_stored(
     told = [epoch_log.enter(report(number)) for number in (1, 2)]
     assert told == [Decision.CONTINUE, Decision.PRUNE]
     assert lost == [epoch]
-    epoch_log.flush()
     assert [decision for _, _, decision in stored(database)] == ["continue", "prune"]
     assert pruning == [1, 2], "and the pruner is asked once"
     database.queue.release(lease, "lost")
