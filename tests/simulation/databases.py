@@ -7,6 +7,7 @@ what strikes amid one, strikes: it is rolled back, or it holds the others up.
 
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,8 @@ class Seat:
         )
         self.engine.connect().close()  # the first time, SQLAlchemy asks what it speaks to
         event.listen(self.engine, "begin", self._begin)
+        # Each transaction that writes asks for an engine with other options, which is dear to make.
+        self.engine.execution_options = cache(self.engine.execution_options)  # type: ignore[method-assign]
 
     def _begin(self, connection: Connection) -> None:
         """Begin as `storage.engine` lets SQLite begin, without a statement of SQLAlchemy's."""

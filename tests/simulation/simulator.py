@@ -1,5 +1,6 @@
 """Runs one schedule: the product's own workers, storage and commands in a virtual world."""
 
+import gc
 import logging
 import os
 import random
@@ -34,7 +35,10 @@ _REST_WITHIN_S = 6 * 3600.0
 """A quiet system has to come to rest within so many virtual seconds."""
 _CARE_S = 300.0
 """How long a worker stays to bring to an end what killed ones left in sweeps that are over."""
-_UNDONE = "SELECT 1 FROM slots WHERE state = 'running' OR unprojected LIMIT 1"
+_PAUSED = "SELECT name FROM sweeps WHERE state = 'paused'"
+_ACTIVE = "SELECT name FROM sweeps WHERE state = 'active'"
+_UNDONE = "SELECT id FROM slots WHERE state = 'running' OR unprojected"
+_COLLECT_EVERY = 30
 _SHM = Path("/dev/shm")
 
 
@@ -84,6 +88,7 @@ class Simulator:
         self._stack = ExitStack()
         self._cast: Cast | None = None
         self._seats: list[Seat] = []
+        self._runs_done = 0
 
     def __enter__(self) -> "Simulator":
         parent = _SHM if _SHM.is_dir() and os.access(_SHM, os.W_OK) else Path("/tmp")
@@ -97,6 +102,10 @@ class Simulator:
         disabled = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
         self._stack.callback(logging.disable, disabled)
+        # What a world leaves behind is collected between worlds, not amid them.
+        collects = gc.isenabled()
+        gc.disable()
+        self._stack.callback(gc.enable if collects else gc.disable)
         self._stack.enter_context(pretended(self))
         return self
 
@@ -113,6 +122,9 @@ class Simulator:
             for seat in self._seats:
                 seat.process = None
             self._cast = None
+        self._runs_done += 1
+        if self._runs_done % _COLLECT_EVERY == 0:
+            gc.collect()
         return Ending(
             plan=plan,
             violations=tuple(violations),
@@ -160,13 +172,14 @@ class Simulator:
             world.note("quiet")
             faults.calm()
             world.deadline = world.now + _REST_WITHIN_S
-            for name in SHAPES[plan.shape].names:
+            for name in self._names(_PAUSED):
                 self._begin_deed(Deed(at=0, kind="resume", sweep=name))
             world.run()
-            for device in sorted(set(plan.devices)):
-                self._start_worker(device, machine="machine-last")
-            world.run()
-            if self._server.raw.execute(_UNDONE).fetchone():
+            if self._names(_ACTIVE):
+                for device in sorted(set(plan.devices)):
+                    self._start_worker(device, machine="machine-last")
+                world.run()
+            if self._names(_UNDONE):
                 self._take_care(cast)
         except Restless as restless:
             return [f"restless: {restless}", *invariants.of_processes(cast)]
@@ -253,6 +266,9 @@ class Simulator:
                     cast.stages_at_cancel.setdefault(deed.sweep, self._stages(deed.sweep))
 
             self._start(f"user-{len(cast.world.processes)}", act, machine="machine-user")
+
+    def _names(self, query: str) -> list[str]:
+        return [name for (name,) in self._server.raw.execute(query)]
 
     def _stages(self, sweep: str) -> set[str]:
         query = "SELECT s.name FROM stages s JOIN sweeps w ON w.id = s.sweep_id WHERE w.name = ?"
