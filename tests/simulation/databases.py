@@ -38,6 +38,8 @@ class Server:
         self._holder: Process | None = None
         self._waiting: list[Process] = []
         self._wrote = False
+        self._said: list[str] = []
+        """The statements of the transaction that is open, if it writes."""
         self._world: World | None = None
         self._faults: Faults | None = None
 
@@ -63,12 +65,14 @@ class Server:
                 raise away(sqlite3.SQLITE_BUSY)
             self._waiting.append(process)
             world.wait_until(until)
-        self._holder, self._wrote = process, writes
+        self._holder, self._wrote, self._said = process, writes, []
         self.raw.execute("BEGIN")
 
-    def statement(self, process: Process) -> None:
+    def statement(self, process: Process, what: str) -> None:
         """Come to a statement amid a transaction."""
         self._of(process)
+        if self._wrote:
+            self._said.append(what)
         self._moment("statement")
 
     def commit(self, process: Process, last: Callable[[], Any] = lambda: None) -> Any:
@@ -81,14 +85,24 @@ class Server:
         self._of(process)
         if self._holder is not process:
             return None
+        wrote, said = self._wrote, self._said
         self._moment("commit")
+        self._end(said, committed=False)
         found = last()
         self.raw.execute("COMMIT")
         self._free()
-        if self._wrote and self._faults is not None and self._faults.unheard():
+        if wrote and self._faults is not None and self._faults.unheard():
             raise away()
+        self._end(said, committed=True)
         self._moment("committed")
         return found
+
+    def _end(self, said: list[str], *, committed: bool) -> None:
+        if said and self._faults is not None:
+            try:
+                self._faults.done(said, committed=committed)
+            except Broken:
+                raise away() from None
 
     def rollback(self, process: Process) -> None:
         """End a transaction as if it had not been."""
@@ -125,11 +139,11 @@ class _Cursor(sqlite3.Cursor):
     seat: "Seat"
 
     def execute(self, sql: str, parameters: Any = ()) -> "_Cursor":
-        self.seat.statement()
+        self.seat.statement(sql)
         return super().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any) -> "_Cursor":
-        self.seat.statement()
+        self.seat.statement(sql)
         return super().executemany(sql, parameters)
 
 
@@ -192,10 +206,10 @@ class Seat:
         except sqlite3.OperationalError as error:
             raise OperationalError("BEGIN", None, error) from error
 
-    def statement(self) -> None:
+    def statement(self, sql: str) -> None:
         """Come to a statement of who sits here."""
         if self.process is not None:
-            self.server.statement(self.process)
+            self.server.statement(self.process, sql)
 
     def of(self) -> Process:
         """Return who sits here."""

@@ -1,8 +1,10 @@
 """What goes wrong, and when: at some of the moments at which a process speaks to the database."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from tests.simulation.world import Process, World
 
@@ -26,6 +28,8 @@ class Fault:
 
     at: int
     """At which moment, counted over all processes."""
+    aim: str = ""
+    """What a transaction does; then `at` counts those that do it, and it strikes at their end."""
     kind: FaultKind
     seconds: float = 0.0
     """How long it lasts, or how far the clock is set."""
@@ -36,6 +40,8 @@ class Deed:
     """One thing that a user does, or a cluster: it begins a process."""
 
     at: int
+    aim: str = ""
+    """As of a `Fault`."""
     kind: str
     sweep: str = ""
     number: int = 0
@@ -64,8 +70,10 @@ class Faults:
         act: Callable[[Deed], None],
     ) -> None:
         self._world = world
-        self._faults = sorted(faults, key=lambda fault: fault.at, reverse=True)
-        self._deeds = sorted(deeds, key=lambda deed: deed.at, reverse=True)
+        self._faults = _latest_first([fault for fault in faults if not fault.aim])
+        self._deeds = _latest_first([deed for deed in deeds if not deed.aim])
+        self._aimed: list[Fault | Deed] = [one for one in (*faults, *deeds) if one.aim]
+        self._done: Counter[str] = Counter()
         self._act = act
         self._unheard = False
         self.moments = 0
@@ -84,12 +92,17 @@ class Faults:
 
     def calm(self) -> None:
         """Let nothing go wrong from now on."""
-        self._faults, self._deeds, self._unheard = [], [], False
+        self._faults, self._deeds, self._aimed, self._unheard = [], [], [], False
         self.away_until = self.full_until = 0.0
         self._plan()
 
     def act_now(self) -> bool:
         """Begin the next deed, for nobody is left who would come to its moment."""
+        for one in self._aimed:
+            if isinstance(one, Deed):
+                self._aimed.remove(one)
+                self._act(one)
+                return True
         if not self._deeds:
             return False
         self._act(self._deeds.pop())
@@ -107,6 +120,30 @@ class Faults:
             self._come_to_pass(where)
         if self._world.now < self.away_until:
             raise Broken
+
+    def done(self, what: Iterable[str], *, committed: bool) -> None:
+        """Come to the end of a transaction: just before its commit, or just after.
+
+        Args:
+            what: The statements that it consists of.
+            committed: Whether it is over; connections are lost before, all else strikes after.
+
+        Raises:
+            Broken: If the database does not answer.
+        """
+        if not self._aimed:
+            return
+        aims = {one.aim for one in self._aimed for text in what if text.startswith(one.aim)}
+        if not committed:
+            self._done.update(aims)
+        for one in [one for one in self._aimed if one.aim in aims]:
+            early = isinstance(one, Fault) and one.kind is FaultKind.LOST
+            if self._done[one.aim] > one.at and early is not committed:
+                self._aimed.remove(one)
+                if isinstance(one, Deed):
+                    self._act(one)
+                else:
+                    self._strike(one, f"the end of {one.aim}")
 
     def unheard(self) -> bool:
         """Whether the answer to this commit is lost."""
@@ -142,6 +179,8 @@ class Faults:
                 world.stop(process, fault.seconds)
             case FaultKind.LOST:
                 raise Broken
+            case FaultKind.UNHEARD if fault.aim:
+                raise Broken
             case FaultKind.UNHEARD:
                 self._unheard = True
             case FaultKind.AWAY:
@@ -156,3 +195,10 @@ class Faults:
             if process.machine == struck.machine and process is not struck:
                 self._world.kill(process)
         self._world.kill(struck)
+
+
+Timed = TypeVar("Timed", Fault, Deed)
+
+
+def _latest_first(things: list[Timed]) -> list[Timed]:
+    return sorted(things, key=lambda thing: thing.at, reverse=True)

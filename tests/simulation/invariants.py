@@ -142,6 +142,7 @@ def _of_attempts(cast: "Cast", slot: Row, attempts: list[Row], name: str) -> Ite
         yield f"{slot['state']}, but its last attempt ended {since[-1:]}: {name}"
     if slot["state"] == "complete" and since.count("complete") != 1:
         yield f"completed {since.count('complete')} times: {name}"
+    yield from _of_retries(cast, since, name)
     if not cast.faults.struck & set(_RAN_OUT):
         by_name = {_worker_id(p): p for p in cast.workers}
         for row in attempts:
@@ -151,6 +152,15 @@ def _of_attempts(cast: "Cast", slot: Row, attempts: list[Row], name: str) -> Ite
     for row in attempts:
         if row["ending"] == "crashed" and not _is_of_a_training(row["message"] or ""):
             yield f"booked on a trial: {row['message']!r}: {name}"
+
+
+def _of_retries(cast: "Cast", endings: list[str], name: str) -> Iterator[str]:
+    """No slot is tried more often than its sweep file allows."""
+    sweep = next(s for s in SHAPES[cast.plan.shape].sweeps if s["name"] == name.rpartition(" ")[2])
+    allowed = {"crashed": 0, "oom": 0, **sweep.get("retries", {})}
+    for kind in ("crashed", "oom"):
+        if endings.count(kind) > allowed[kind] + 1:
+            yield f"tried again too often: {kind} {endings.count(kind)} times: {name}"
 
 
 def _worker_id(process: Any) -> str:

@@ -49,7 +49,7 @@ _WRITTEN = frozenset(
 
 def _call(name: str, *, wrote: bool) -> Callable[..., Any]:
     def call(self: "OptunaInMemory", *args: Any, **kwargs: Any) -> Any:
-        return self._transaction(getattr(self._shared, name), args, kwargs, wrote=wrote)
+        return self._transaction(name, getattr(self._shared, name), args, kwargs, wrote=wrote)
 
     return call
 
@@ -71,14 +71,16 @@ class OptunaInMemory(BaseStorage):
             trial_id = self._shared.create_new_trial(study_id, template_trial)
             return copy.copy(self._shared.get_trial(trial_id))
 
-        return self._transaction(create, (), {}, wrote=True)
+        return self._transaction("create_new_trial", create, (), {}, wrote=True)
 
-    def _transaction(self, call: Callable[..., Any], args: Any, kwargs: Any, *, wrote: bool) -> Any:
+    def _transaction(
+        self, name: str, call: Callable[..., Any], args: Any, kwargs: Any, *, wrote: bool
+    ) -> Any:
         server, process = self._seat.server, self._seat.of()
         try:
             server.begin(process, writes=wrote)
             try:
-                server.statement(process)
+                server.statement(process, name)
                 return server.commit(process, lambda: call(*args, **kwargs))
             except BaseException:
                 server.rollback(process)

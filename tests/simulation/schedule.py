@@ -28,6 +28,24 @@ _DEEDS = (
     *("retry", "retry", "priority", "look", "delete"),
 )
 _BAD = (Temper.CRASH, Temper.DIES, Temper.OOM, Temper.DIVERGED, Temper.HANGS, Temper.NAN_EPOCH)
+_AIMS = (
+    "UPDATE slots",
+    "UPDATE epochs",
+    "UPDATE stages",
+    "UPDATE sweeps",
+    "UPDATE attempts",
+    "INSERT INTO attempts",
+    "INSERT INTO epochs",
+    "INSERT INTO slots",
+    "INSERT INTO workers",
+    "create_new_study",
+    "create_new_trial",
+    "set_study_user_attr",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+)
+"""What transactions do; half of the faults and deeds are aimed at one of these, so that steps that
+are rare are not missed."""
 REAL_OPTUNA_OF = 16
 """One of so many schedules has Optuna's own tables."""
 
@@ -61,6 +79,8 @@ class Plan:
     deeds: tuple[Deed, ...]
     tempers: tuple[Temper, ...]
     """How trainings behave, by the number of the slot and of the attempt, round and round."""
+    pace: float
+    """How likely an epoch takes long, longer than a lease is renewed, or than it holds."""
     idle_s: tuple[float, float]
     """How long idle workers wait before they look again, at least and at most; not as short as in
     the product, for looks are dear here, and virtual seconds free."""
@@ -84,6 +104,8 @@ def _shapes() -> tuple[Shape, ...]:
     span = {"lr0": {"low": 0.001, "high": 0.1, "log": True}}
     retrain = {"epochs": 2, "baseline": {"lr0": 0.05}}
     two = {"lr0": [0.1, 0.01]}
+    falling = {"lr0": [0.01, 0.1, 0.001]}  # the later ones are worse, so they are pruned
+    many = {"lr0": [0.01, 0.02, 0.005, 0.03, 0.004, 0.5]}  # the median asks for five before
     again = {"crashed": 1, "oom": 1, "lost": 1}
     return tuple(
         Shape(sweeps=sweeps)
@@ -92,9 +114,9 @@ def _shapes() -> tuple[Shape, ...]:
             (_sweep("one", epochs=2, space=rates, retries=again),),
             (_sweep("one", epochs=1, space=two, retrain=retrain),),
             (_sweep("one", epochs=2, space=two, retrain=retrain, retries=again),),
-            (_sweep("one", epochs=3, space=rates, pruner="median"),),
-            (_sweep("one", epochs=3, space=two, pruner="successive_halving", retries=again),),
-            (_sweep("one", epochs=3, space=two, pruner="hyperband", retrain=retrain),),
+            (_sweep("one", epochs=3, space=falling, pruner="successive_halving"),),
+            (_sweep("one", epochs=2, space=many, pruner="median", retries=again),),
+            (_sweep("one", epochs=3, space=falling, pruner="hyperband", retrain=retrain),),
             (_sweep("one", epochs=1, space=span, sampler="tpe", trials=3, retries=again),),
             (_sweep("one", epochs=2, space=span, sampler="random", trials=2, objective="map50"),),
             (
@@ -115,7 +137,7 @@ def draw(seed: int) -> Plan:
     names = SHAPES[shape].names
     deeds = tuple(
         Deed(
-            at=chance.randrange(_MOMENTS),
+            **_place(chance),
             kind=chance.choice(_DEEDS),
             sweep=chance.choice(names),
             number=chance.randrange(4),
@@ -130,6 +152,7 @@ def draw(seed: int) -> Plan:
         faults=tuple(_fault(chance) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
         deeds=deeds,
         tempers=_tempers(chance),
+        pace=chance.choice((0.05, 0.05, 0.2, 0.9)),
         idle_s=chance.choice(((30.0, 30.0), (30.0, 30.0), (8.0, 40.0), (1.0, 20.0))),
         real_optuna=seed % REAL_OPTUNA_OF == 0,
     )
@@ -142,12 +165,19 @@ def _workers(chance: random.Random) -> int:
 def _fault(chance: random.Random) -> Fault:
     kind = chance.choice(_FAULTS)
     seconds = {
-        FaultKind.STOP: (1.0, 70.0, 3600.0),
+        FaultKind.STOP: (1.0, 70.0, 85.0, 130.0, 3600.0),
         FaultKind.AWAY: (1.0, 5.0, 30.0, 200.0),
         FaultKind.STEP: (-3600.0, -5.0, 5.0, 70.0, 3600.0),
         FaultKind.FULL: (5.0, 60.0),
     }.get(kind, (0.0,))
-    return Fault(at=chance.randrange(_MOMENTS), kind=kind, seconds=chance.choice(seconds))
+    return Fault(**_place(chance), kind=kind, seconds=chance.choice(seconds))
+
+
+def _place(chance: random.Random) -> dict[str, Any]:
+    """Draw when something happens."""
+    if chance.random() < 0.5:
+        return {"at": chance.randrange(_MOMENTS)}
+    return {"at": chance.randrange(5), "aim": chance.choice(_AIMS)}
 
 
 def _tempers(chance: random.Random) -> tuple[Temper, ...]:

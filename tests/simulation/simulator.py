@@ -25,7 +25,7 @@ from tests.simulation.faults import Deed, Faults
 from tests.simulation.images import Images
 from tests.simulation.optuna_in_memory import OptunaInMemory
 from tests.simulation.pretence import pretended
-from tests.simulation.schedule import SHAPES, Plan
+from tests.simulation.schedule import Plan
 from tests.simulation.tempers import Temper
 from tests.simulation.trainings import Nursery
 from tests.simulation.world import Process, Restless, World
@@ -145,6 +145,7 @@ class Simulator:
             temper=lambda job: self._temper(plan, job),
             holds=self._holds,
             disk_is_full=lambda: faults.disk_is_full,
+            pace=plan.pace,
         )
         self._server.begin_world(self._images.of(plan.shape), world, faults)
         in_memory = None if plan.real_optuna else InMemoryStorage()

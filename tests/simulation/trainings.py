@@ -257,6 +257,7 @@ class Nursery:
         temper: How the training of a job behaves.
         holds: Whether an attempt holds a slot now.
         disk_is_full: Whether nothing can be written.
+        pace: How likely an epoch takes long.
     """
 
     def __init__(
@@ -267,7 +268,9 @@ class Nursery:
         temper: Callable[[TrialJob], Temper],
         holds: Callable[[int, int], bool],
         disk_is_full: Callable[[], bool],
+        pace: float,
     ) -> None:
+        self._pace = pace
         self.world = world
         self.chance = chance
         self.holds = holds
@@ -277,11 +280,10 @@ class Nursery:
         self.jobs: list[TrialJob] = []
 
     def epoch_s(self) -> float:
-        """Draw how long an epoch takes: mostly no time, now and then longer than a lease."""
-        length = self.chance.random()
-        if length < 0.8:
+        """Draw how long an epoch takes: mostly no time."""
+        if self.chance.random() >= self._pace:
             return 0.1
-        return 8.0 if length < 0.95 else 50.0
+        return self.chance.choice((8.0, 25.0, 70.0))
 
     @contextmanager
     def fork_context(self, _trainer: str) -> Iterator["Nursery"]:
