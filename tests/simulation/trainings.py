@@ -22,7 +22,7 @@ from sweep.training.contract import (
     TrialJob,
     TrialResult,
 )
-from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped
+from sweep.training.process.messages import Alive, Completed, EpochDone, Failed, Message, Stopped
 from tests.simulation.tempers import FAILURES, Temper
 from tests.simulation.world import Process, World
 
@@ -64,10 +64,14 @@ class Training:
         self._supervisor = supervisor
         self._temper = temper
         self.killed = False
+        self.alive = False
+        """Whether a sign of life waits."""
         self.exitcode: int | None = None
         self._message: Message | None = None
         self._at = 0.0
         self.epoch = self._resumed()
+        if not nursery.disk_is_full():
+            job.run_folder.mkdir(parents=True, exist_ok=True)  # for its log, first of all
         self._strikes_at = self.epoch + 1 + nursery.chance.randrange(max(1, job.epochs))
         self._go_on()
 
@@ -151,10 +155,13 @@ class Training:
 
     def poll(self) -> bool:
         """Whether a message waits."""
-        return self.exitcode is None and self._message is not None and self.ready()
+        return self.alive or (self.exitcode is None and self._message is not None and self.ready())
 
     def recv(self) -> Message:
         """Return the message that waits."""
+        if self.alive:
+            self.alive = False
+            return Alive()
         if self._message is None:
             raise EOFError
         message, self._message = self._message, None
@@ -283,7 +290,7 @@ class Nursery:
         """Draw how long an epoch takes: mostly no time."""
         if self.chance.random() >= self._pace:
             return 0.1
-        return self.chance.choice((8.0, 25.0, 70.0))
+        return self.chance.choice((8.0, 25.0, 120.0))
 
     @contextmanager
     def fork_context(self, _trainer: str) -> Iterator["Nursery"]:
@@ -311,6 +318,6 @@ class Nursery:
         training: Training = ends[1]
         world = self.world
         if not training.ready():
-            longest = max(timeout_s, _POLL_S) if training.due() > world.now else timeout_s
-            world.wait_until(min(training.due(), world.now + longest))
-        return [training] if training.ready() else []
+            world.wait_until(min(training.due(), world.now + max(timeout_s, _POLL_S)))
+            training.alive = not training.ready() and training.due() < float("inf")
+        return [training] if training.ready() or training.alive else []
