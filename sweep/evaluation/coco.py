@@ -39,6 +39,18 @@ def coco_precision(
         predictions: COCO results: `image_id`, `category_id`, `bbox` (xywh in px), `score`.
         classes: How many classes there are; their category ids are 1 to `classes`.
     """
+    judge = matched(truth, predictions, classes)
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge.accumulate()
+    # Shape (IoU, recall, class, area, boxes an image); -1 where the class has no box.
+    precision = judge.eval["precision"][:, :, :, 0, -1]
+    return CocoPrecision(ap50=_per_class(precision[:1]), ap=_per_class(precision))
+
+
+def matched(
+    truth: Mapping[str, Any], predictions: Iterable[Mapping[str, Any]], classes: int
+) -> COCOeval:
+    """Return pycocotools' judge after it matched boxes, with the arguments of `coco_precision`."""
     found = [
         {**box, "id": number, "area": box["bbox"][2] * box["bbox"][3], "iscrowd": 0}
         for number, box in enumerate(predictions, start=1)
@@ -49,10 +61,7 @@ def coco_precision(
         )
         judge.params.catIds = list(range(1, classes + 1))
         judge.evaluate()
-        judge.accumulate()
-    # Shape (IoU, recall, class, area, boxes an image); -1 where the class has no box.
-    precision = judge.eval["precision"][:, :, :, 0, -1]
-    return CocoPrecision(ap50=_per_class(precision[:1]), ap=_per_class(precision))
+    return judge
 
 
 def _indexed(truth: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> COCO:
