@@ -136,14 +136,18 @@ class Faults:
         aims = {one.aim for one in self._aimed for text in what if text.startswith(one.aim)}
         if not committed:
             self._done.update(aims)
-        for one in [one for one in self._aimed if one.aim in aims]:
-            early = isinstance(one, Fault) and one.kind is FaultKind.LOST
-            if self._done[one.aim] > one.at and early is not committed:
-                self._aimed.remove(one)
-                if isinstance(one, Deed):
-                    self._act(one)
-                else:
-                    self._strike(one, f"the end of {one.aim}")
+        # All of them leave the list before the first strikes: others take turns when it does.
+        due = [one for one in self._aimed if one.aim in aims and self._due(one, committed)]
+        self._aimed = [one for one in self._aimed if one not in due]
+        for one in due:
+            if isinstance(one, Deed):
+                self._act(one)
+            else:
+                self._strike(one, f"the end of {one.aim}")
+
+    def _due(self, one: "Fault | Deed", committed: bool) -> bool:
+        early = isinstance(one, Fault) and one.kind is FaultKind.LOST
+        return self._done[one.aim] > one.at and early is not committed
 
     def unheard(self) -> bool:
         """Whether the answer to this commit is lost."""

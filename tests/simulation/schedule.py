@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.simulation.faults import Deed, Fault, FaultKind
@@ -144,6 +144,8 @@ def draw(seed: int) -> Plan:
         )
         for _ in range(chance.choice((0, 0, 1, 1, 2, 3)))
     )
+    if len(deeds) > 1 and chance.random() < 0.4:  # two people at the same moment
+        deeds = (deeds[0], replace(deeds[1], at=deeds[0].at, aim=deeds[0].aim), *deeds[2:])
     return Plan(
         seed=seed,
         shape=shape,
