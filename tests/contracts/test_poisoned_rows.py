@@ -109,7 +109,7 @@ def look(project: Path) -> dict[str, Any]:
         json.dumps(shown, allow_nan=False).encode()
         found[name] = shown
         for see in (
-            lambda name: sweeps_table([read_summary(engine, name)]),
+            lambda name: sweeps_table([read_summary(engine, name)], {}),
             lambda name: as_table(read_summary(engine, name, since_s=0)),
             lambda name: trials_table(read_sweep(engine, name)),
             lambda name: results_of(read_here(engine, name)),
