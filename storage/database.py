@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from storage import schema
+from storage.deadlines import RENEWING, UPGRADING
 from storage.engine import connectable_engine, looking_engine, opening
 from storage.queue.queue import Queue
 from storage.urls import is_missing, is_sqlite
@@ -48,6 +49,11 @@ class Database:
         if is_sqlite(self.url):
             return
         self.engine.dispose()
+
+    def renewing(self) -> "Database":
+        """Return the same database on connections of its own, which wait less for an answer."""
+        engine = connectable_engine(self.url, RENEWING)
+        return Database(url=self.url, engine=engine, queue=Queue(engine))
 
     @cached_property
     def studies(self) -> "Studies":
@@ -97,7 +103,7 @@ def upgrade(url: str) -> None:
     """
     with opening(url):
         _lacks_tables(url)
-        schema.upgrade(connectable_engine(url))
+        schema.upgrade(connectable_engine(url, UPGRADING))
 
 
 def _lacks_tables(url: str) -> bool:

@@ -1,34 +1,32 @@
 """From a database URL to an engine that keeps our promises."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Float
 
 from storage import urls
+from storage.deadlines import HURRIED_S, LOOKING, WORKING, Deadlines, hurried
 from storage.errors import DatabaseGone, DatabaseRefused, DatabaseUnusable
 from storage.outage import telling_outages
 from storage.readable import as_text, from_json
-from storage.sqlite import connect_to_look, writable
+from storage.sqlite import connect_to_look, is_busy, writable
 from storage.tables import VERSION_TABLE
 
-BUSY_TIMEOUT_S = 60
-POOL: dict[str, Any] = {
-    "pool_pre_ping": True,
-    "pool_size": 1,
-    "max_overflow": 4,
-    "connect_args": {"connect_timeout": 10},
-}
-"""A worker has one connection while it has something to say, and none else (`Database.rest`)."""
+BUSY_TIMEOUT_S = WORKING.statement_s
+"""How long a connection to an SQLite file waits for a lock."""
+_LOOK_S = 0.25
+"""How often who waits for the right to write to an SQLite file looks whether to leave."""
 _MENDS = {
     True: "check that it is a database of this project and that you may write to it",
     False: "check that the server is there and has this database, the user and the password, and "
@@ -55,8 +53,12 @@ def _now_postgresql(_element: now_s, _compiler: SQLCompiler, **_: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
-def connectable_engine(url: str) -> Engine:
+def connectable_engine(url: str, deadlines: Deadlines = WORKING) -> Engine:
     """Return an engine for the database, whatever its tables are; SQLite makes a missing file.
+
+    Args:
+        url: Of the database.
+        deadlines: What counts as an outage.
 
     Raises:
         DatabaseRefused: If the URL names no database that can serve.
@@ -64,14 +66,34 @@ def connectable_engine(url: str) -> Engine:
     parsed = urls.parse(url)
     if urls.is_sqlite(url):
         engine = create_engine(
-            parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_deserializer=from_json
+            parsed,
+            connect_args={"timeout": deadlines.statement_s},
+            json_deserializer=from_json,
         )
-        _govern_sqlite(engine, "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+        pragmas = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+        _govern_sqlite(engine, *pragmas, busy_s=deadlines.statement_s)
         return engine
+    return create_engine(urls.driver_url(url), **postgresql_options(url, deadlines))
+
+
+def postgresql_options(url: str, deadlines: Deadlines = WORKING) -> dict[str, Any]:
+    """Return what `create_engine` needs to be told of a PostgreSQL database.
+
+    A worker has one connection while it has something to say, and none else (`Database.rest`).
+
+    Raises:
+        DatabaseRefused: If there is no driver.
+    """
     try:
-        return create_engine(urls.driver_url(url), **POOL)
+        from storage.postgresql import connector
     except ImportError as error:
         raise urls.no_driver(error) from error
+    return {
+        "pool_pre_ping": True,
+        "pool_size": 1,
+        "max_overflow": 4,
+        "creator": connector(make_url(urls.driver_url(url)), deadlines),
+    }
 
 
 def looking_engine(url: str) -> Engine:
@@ -82,7 +104,7 @@ def looking_engine(url: str) -> Engine:
     """
     parsed = urls.parse(url)
     if not urls.is_sqlite(url):
-        return connectable_engine(url)
+        return connectable_engine(url, LOOKING)
     file = Path(str(parsed.database))
     if not file.exists():
         raise DatabaseRefused(
@@ -148,17 +170,43 @@ def upsert(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlit
     return postgresql.insert(table) if bind.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def _govern_sqlite(engine: Engine, *pragmas: str) -> None:
+def _govern_sqlite(engine: Engine, *pragmas: str, busy_s: float = BUSY_TIMEOUT_S) -> None:
     """Make an SQLite engine's connections and transactions keep our rules."""
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we begin transactions, not the driver
         connection.text_factory = as_text
-        for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", *pragmas):
+        for pragma in (_busy(busy_s), *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        if mode == "DEFERRED":
+            connection.exec_driver_sql("BEGIN DEFERRED")
+        else:
+            _begin_to_write(connection, mode, busy_s)
+
+
+def _begin_to_write(connection: Connection, mode: str, busy_s: float) -> None:
+    """Wait for the right to write, as SQLite does, but heed signals meanwhile."""
+    began = time.monotonic()
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA {_busy(_LOOK_S)}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql(f"BEGIN {mode}")
+            except OperationalError as error:
+                limit_s = min(HURRIED_S, busy_s) if hurried() else busy_s
+                if not is_busy(error.orig) or time.monotonic() - began > limit_s:
+                    raise
+            else:
+                return
+    finally:
+        driver.execute(f"PRAGMA {_busy(busy_s)}")
+
+
+def _busy(limit_s: float) -> str:
+    return f"busy_timeout = {round(1000 * limit_s)}"

@@ -86,3 +86,9 @@ def locked_folder(file: str | None) -> Iterator[bool]:
         yield True
     finally:
         os.close(folder)
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether an error says that others hold the lock."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from storage.database import Database
+from storage.deadlines import hurry_when
 from sweep import paths
 from tests.command import Command
 from tests.postgres import Postgres
@@ -32,6 +33,7 @@ def signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+    hurry_when(lambda: False)
 
 
 @pytest.fixture(scope="session")

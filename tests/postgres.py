@@ -83,6 +83,24 @@ class Postgres:
             self._server.wait()
             self._server = None
 
+    def freeze(self) -> None:
+        """Stop the server and all its connections as they are (SIGSTOP); they accept, and wait."""
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def thaw(self) -> None:
+        """Let what was frozen go on."""
+        for process in reversed(self._processes()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        if self._server is None:
+            raise RuntimeError("the server is not running")
+        server = psutil.Process(self._server.pid)
+        return [server, *server.children(recursive=True)]
+
     def remove(self) -> None:
         """Stop the server and delete its data."""
         self.stop()
@@ -107,16 +125,19 @@ class Postgres:
 
     def cpu_s(self) -> float:
         """Return the seconds of CPU that the server and its connections have used so far."""
-        if self._server is None:
-            raise RuntimeError("the server is not running")
-        server = psutil.Process(self._server.pid)
+        server, *connections = self._processes()
         own = server.cpu_times()
         found = own.user + own.system + own.children_user + own.children_system  # those that ended
-        for process in server.children(recursive=True):
+        for process in connections:
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 found += times.user + times.system
         return found
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
 
     def address(self, database: str) -> str:
         """Return a database's address as psycopg takes it."""

@@ -7,7 +7,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from storage.engine import BUSY_TIMEOUT_S, POOL, is_read_only
+from storage.engine import BUSY_TIMEOUT_S, is_read_only, postgresql_options
 from storage.errors import DatabaseRefused
 from storage.optuna.private import use_engine
 from storage.urls import driver_url, is_sqlite
@@ -30,8 +30,10 @@ def open_storage(url: str, engine: Engine) -> RDBStorage:
     read_only = is_read_only(url)
     if read_only:
         options: dict[str, Any] = {"pool": engine.pool}
+    elif is_sqlite(url):
+        options = {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
     else:
-        options = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if is_sqlite(url) else POOL
+        options = postgresql_options(url)
     storage = _opened(driver_url(url), options)
     use_engine(storage, engine, read_only=read_only)
     return storage

@@ -12,7 +12,7 @@ from sweep.api.database import errors_of_sweep
 from sweep.api.results import Results, results_of
 from sweep.api.submitting import queued
 from sweep.errors import SweepError
-from sweep.launch.base import Launcher, WorkerOptions
+from sweep.launch.base import Launcher, Leave, WorkerOptions
 from sweep.launch.launchers import LAUNCHERS
 from sweep.launch.local import choose_devices
 from sweep.spec.sweep_file import SweepSpec
@@ -21,6 +21,7 @@ from sweep.stages.plan import kind_of
 from sweep.training.contract import Device
 from sweep.worker.best_files import write_best
 from sweep.worker.places import read_here, runs_folder, standing
+from sweep.worker.shutdown import GRACE_S
 
 _TICK_S = 0.5
 
@@ -79,6 +80,7 @@ def work(
     devices: Sequence[Device],
     *,
     log_level: str = "info",
+    grace_s: float = GRACE_S,
     on_tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Start workers for a sweep and wait as `wait` does until nothing is left to do.
@@ -89,7 +91,12 @@ def work(
     log_folder = worker_logs(database, name)
     launcher = LAUNCHERS["local"]()
     options = WorkerOptions(
-        storage=database.url, names=[name], drain=True, log_folder=log_folder, log_level=log_level
+        storage=database.url,
+        names=[name],
+        drain=True,
+        log_folder=log_folder,
+        log_level=log_level,
+        grace_s=grace_s,
     )
     launcher.start(devices, options)
     database.rest()
@@ -124,7 +131,7 @@ def wait(launcher: Launcher, on_tick: Callable[[], None]) -> None:
             on_tick()
         except KeyboardInterrupt as found:
             raised = found
-            launcher.stop()
+            launcher.stop(found.within_s if isinstance(found, Leave) else None)
         except BaseException as found:  # whatever it is, the workers must not be left alone
             if raised is None:
                 launcher.stop()

@@ -12,6 +12,7 @@ from sweep.errors import InputError
 
 LARGEST = 2**31 - 1
 """The largest whole number that every database holds."""
+LONGEST_GRACE_S = 86400
 MOST_WORKERS = 1024
 """On one machine; each is a process or more."""
 
@@ -58,6 +59,20 @@ def _folder(out: Path | None) -> Path | None:
     return out
 
 
+def _seconds(found: float) -> float:
+    """Refuse what no clock counts to: a day at most, and not `nan`.
+
+    Raises:
+        InputError: If it is that.
+    """
+    if not 0 <= found <= LONGEST_GRACE_S:
+        raise InputError(
+            f"--grace-s: found {found:g}, allowed are 0 to {LONGEST_GRACE_S} seconds; "
+            "give less than your scheduler waits from SIGTERM to SIGKILL"
+        )
+    return found
+
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -91,6 +106,15 @@ WorkerCount = Annotated[
 ]
 LogLevelOption = Annotated[
     LogLevel, typer.Option("--log-level", help="What workers log: all from this level on.")
+]
+Grace = Annotated[
+    float,
+    typer.Option(
+        "--grace-s",
+        metavar="SECONDS",
+        help="How long the epoch at hand may take after SIGTERM; Ctrl-C waits for its end.",
+        callback=_seconds,
+    ),
 ]
 ReportFolder = Annotated[
     Path | None,

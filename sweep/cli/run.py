@@ -17,6 +17,7 @@ from sweep.cli.logs import LogLevel, log_file_handler, start_logging
 from sweep.cli.options import (
     LARGEST,
     DeviceOption,
+    Grace,
     LogLevelOption,
     PerGpu,
     Storage,
@@ -26,6 +27,7 @@ from sweep.cli.options import (
     WorkerCount,
 )
 from sweep.errors import SweepError
+from sweep.worker.shutdown import GRACE_S
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +48,7 @@ def run(
     workers: WorkerCount = None,
     device: DeviceOption = None,
     per_gpu: PerGpu = 1,
+    grace_s: Grace = GRACE_S,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Submit a sweep, work on it here, show progress, write the report. Again: continue."""
@@ -57,7 +60,7 @@ def run(
     devices = choose_devices(device, per_gpu=per_gpu, workers=workers)
     submitted = queue(storage, spec, file, progress=task_display(console))
     if not submitted.done:
-        _work(submitted.database, spec.name, devices, console, log_level)
+        _work(submitted.database, spec.name, devices, console, log_level, grace_s)
     _finish(submitted.database, spec.name, console, again=submitted.done)
 
 
@@ -68,15 +71,22 @@ def worker(
     workers: WorkerCount = None,
     device: DeviceOption = None,
     per_gpu: PerGpu = 1,
+    grace_s: Grace = GRACE_S,
     drain: Annotated[bool, typer.Option(help="Leave when nothing is left to do.")] = False,
     log_level: LogLevelOption = LogLevel.INFO,
     log_file: Annotated[Path | None, typer.Option(help="Write the log to this file, too.")] = None,
     share: Annotated[str | None, typer.Option(hidden=True)] = None,
+    launched_by: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Work on the sweeps named, or on all active ones: one worker a device share."""
     from storage.queue import sweeps
+    from sweep.launch.launched import obey
     from sweep.launch.local import choose_devices, read_share
+    from sweep.worker.shutdown import Shutdown
 
+    shutdown = Shutdown(grace_s)
+    if launched_by is not None:
+        obey(shutdown, launched_by)
     chosen = read_share(share) if share else None
     devices = [chosen] if chosen else choose_devices(device, per_gpu=per_gpu, workers=workers)
     database = open_database(storage)
@@ -85,9 +95,9 @@ def worker(
         sweeps.get(database.engine, name)  # or the user is told that there is none
     if len(devices) == 1:
         start_logging(log_level, log_file)
-        _serve(database, devices[0], names, drain=drain)
+        _serve(database, devices[0], names, drain=drain, shutdown=shutdown)
     else:
-        _serve_together(database, devices, names, drain, log_level, log_file)
+        _serve_together(database, devices, names, drain, log_level, log_file, shutdown)
 
 
 @app.command()
@@ -107,6 +117,7 @@ def retrain(
     workers: WorkerCount = None,
     device: DeviceOption = None,
     per_gpu: PerGpu = 1,
+    grace_s: Grace = GRACE_S,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> None:
     """Retrain the best setting, beside a baseline where the file or `--baseline` names one."""
@@ -116,7 +127,7 @@ def retrain(
     database, console = open_database(storage), new_console()
     devices = choose_devices(device, per_gpu=per_gpu, workers=workers)
     add_retrain_stage(database.engine, name, epochs=epochs, baseline=baseline or ())
-    _work(database, name, devices, console, log_level)
+    _work(database, name, devices, console, log_level, grace_s)
     _finish(database, name, console)
 
 
@@ -126,6 +137,7 @@ def _work(
     devices: "list[Device]",
     console: "Console",
     log_level: LogLevel,
+    grace_s: float,
 ) -> None:
     """Work on a sweep and show its progress meanwhile."""
     from sweep.api import running
@@ -133,8 +145,8 @@ def _work(
 
     logs = running.worker_logs(database, name)
     console.print(f"{_workers(devices)} on {name}; logs in {logs}", soft_wrap=True)
-    with _progress(database, console, [name], Shutdown()) as tick:
-        running.work(database, name, devices, log_level=log_level, on_tick=tick)
+    with _progress(database, console, [name], Shutdown(grace_s)) as tick:
+        running.work(database, name, devices, log_level=log_level, grace_s=grace_s, on_tick=tick)
 
 
 def _workers(devices: "Sequence[Device]") -> str:
@@ -147,7 +159,7 @@ def _progress(
 ) -> Iterator[Callable[[], None]]:
     """Provide what shows how far the sweeps named are, or without names all that are active.
 
-    It also raises KeyboardInterrupt after each signal to leave.
+    It also raises `Leave` after each signal to leave.
     """
     from storage.queue import sweeps
     from storage.snapshot.reader import read_summary
@@ -183,27 +195,38 @@ def _progress(
 
 
 def _listen(shutdown: "Shutdown") -> Callable[[], None]:
-    """Take over the signals to leave; return what raises KeyboardInterrupt after each of them."""
+    """Take over the signals to leave; return what raises `Leave` after each of them."""
+    from storage.deadlines import hurry_when
+    from sweep.launch.base import Leave
+
     shutdown.listen()
+    hurry_when(lambda: shutdown.requested)  # the workers must hear of it soon
     passed_on = 0
 
     def pass_on() -> None:
         nonlocal passed_on
         if shutdown.count > passed_on:
             passed_on = shutdown.count
-            how = "at once" if shutdown.at_once else "after the epoch at hand; once more: at once"
-            print(f"stopping {how}", file=sys.stderr)
-            raise KeyboardInterrupt
+            within_s = shutdown.left_s
+            epoch = "" if within_s is None else f", if it ends within {within_s:.0f} s"
+            how = f"after the epoch at hand{epoch}; once more: at once"
+            print(f"stopping {'at once' if shutdown.count > 1 else how}", file=sys.stderr)
+            raise Leave(within_s)
 
     return pass_on
 
 
-def _serve(database: "Database", device: "Device", names: list[str], *, drain: bool) -> None:
+def _serve(
+    database: "Database",
+    device: "Device",
+    names: list[str],
+    *,
+    drain: bool,
+    shutdown: "Shutdown",
+) -> None:
     """Be one worker; its log is on the terminal."""
-    from sweep.worker.shutdown import Shutdown
     from sweep.worker.worker import Worker
 
-    shutdown = Shutdown()
     shutdown.listen()
     Worker(database, device=device, names=names, drain=drain, shutdown=shutdown).run()
     if shutdown.by_hand:
@@ -217,12 +240,12 @@ def _serve_together(
     drain: bool,
     log_level: LogLevel,
     log_file: Path | None,
+    shutdown: "Shutdown",
 ) -> None:
     """Start a worker on each device share and show what they do until all have left."""
     from sweep.api.running import wait
     from sweep.launch.base import WorkerOptions
     from sweep.launch.launchers import LAUNCHERS
-    from sweep.worker.shutdown import Shutdown
 
     if log_file is not None:
         log_file_handler(log_file).close()  # or the user is told before any worker starts
@@ -235,9 +258,9 @@ def _serve_together(
         log_folder=logs,
         log_level=log_level,
         log_file=log_file,
+        grace_s=shutdown.grace_s,
     )
     launcher.start(devices, options)
-    shutdown = Shutdown()
     with (
         contextlib.suppress(KeyboardInterrupt),
         _progress(database, console, names, shutdown) as tick,

@@ -21,7 +21,7 @@ from sweep.data.splitting.assign import assign_splits, refuse_shared
 from sweep.data.splitting.similar import similar_groups
 from sweep.errors import InputError, SweepError
 from sweep.files.atomic_write import sync_folder, write_file, write_json
-from sweep.files.lock import lock
+from sweep.files.lock import HOURS_S, lock
 
 _PARTIAL = ".partial"
 _LOCK = ".lock"
@@ -41,7 +41,8 @@ def prepare(spec: DatasetSpec, out: Path, progress: Progress | None = None) -> P
 
     Raises:
         InputError: If the dataset file, its source or an image is wrong, or an image is missing.
-        SweepError: If a file could not be fetched, or `out` cannot be written.
+        SweepError: If a file could not be fetched, `out` cannot be written, or another process
+            prepares there and was stopped.
     """
     show = progress or (lambda task, done, total: None)
     fetch_annotations(spec, show)
@@ -60,7 +61,7 @@ def prepare(spec: DatasetSpec, out: Path, progress: Progress | None = None) -> P
     if spec.split is None:
         refuse_shared(spec, clean, digests)
     try:
-        with lock(folder.parent / _LOCK):
+        with lock(folder.parent / _LOCK, within_s=HOURS_S):
             if not folder.exists():
                 _write_whole(spec, clean, digests, hashed=hashed, folder=folder, show=show)
     except OSError as error:

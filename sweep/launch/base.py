@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sweep.training.contract import Device
+from sweep.worker.shutdown import GRACE_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +25,28 @@ class WorkerOptions:
     """What they log: everything from this level on."""
     log_file: Path | None = None
     """A file that all of them append to as well."""
+    grace_s: float = GRACE_S
+    """How long after SIGTERM the epoch at hand of each may take."""
+
+
+class Leave(KeyboardInterrupt):
+    """Whoever waits for workers was told to leave, and so are they.
+
+    Args:
+        within_s: How long their epochs at hand may take; None for as long as they need, as after
+            Ctrl-C.
+    """
+
+    def __init__(self, within_s: float | None) -> None:
+        super().__init__()
+        self.within_s = within_s
 
 
 class Launcher(Protocol):
     """Workers that are started together somewhere.
 
-    Made without arguments; then one call of `start`, and any number of the others after it.
+    Made without arguments; then one call of `start`, and any number of the others after it. They
+    end with the process that started them, however it ends.
     """
 
     def start(self, devices: Sequence[Device], options: WorkerOptions) -> None:
@@ -54,6 +71,10 @@ class Launcher(Protocol):
         """Wait until all workers have left, or for `timeout_s`."""
         ...
 
-    def stop(self) -> None:
-        """Ask every worker to leave; asked again, they drop the epoch at hand."""
+    def stop(self, within_s: float | None = None) -> None:
+        """Ask every worker to leave; asked again, they drop the epoch at hand.
+
+        Args:
+            within_s: How long the epoch at hand may take; None for as long as it needs.
+        """
         ...

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sweep import paths
 from sweep.errors import InputError
 from sweep.launch.base import WorkerOptions
+from sweep.launch.launched import leave_request
 from sweep.training.contract import Device
 from sweep.training.devices import parse_devices
 
@@ -19,7 +20,7 @@ class LocalLauncher:
     """Worker processes of this machine; see `sweep.launch.base.Launcher`.
 
     They ignore Ctrl-C, which the terminal sends to the whole process group: whoever started them
-    tells them what it means (`stop`).
+    tells them what it means (`stop`), over a pipe. When it closes they end at once.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,8 @@ class LocalLauncher:
         """Start one process for each device share; call it from the main thread."""
         options.log_folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "sweep.cli", "worker", *options.names]
-        command += ["--log-level", options.log_level, *(["--drain"] if options.drain else [])]
+        command += ["--log-level", options.log_level, "--grace-s", str(options.grace_s)]
+        command += ["--launched-by", str(os.getpid()), *(["--drain"] if options.drain else [])]
         command += [] if options.log_file is None else ["--log-file", str(options.log_file)]
         # Everybody on this machine may list the arguments of processes; a URL may hold a password.
         environment = {**os.environ, paths.STORAGE_VARIABLE: options.storage}
@@ -40,7 +42,7 @@ class LocalLauncher:
                     self._processes.append(
                         subprocess.Popen(
                             [*command, "--share", share_option(device)],
-                            stdin=subprocess.DEVNULL,
+                            stdin=subprocess.PIPE,
                             stdout=log,
                             stderr=subprocess.STDOUT,
                             env=environment,
@@ -66,11 +68,13 @@ class LocalLauncher:
             for process in self._processes:
                 process.wait(max(0.0, until - time.monotonic()))
 
-    def stop(self) -> None:
+    def stop(self, within_s: float | None = None) -> None:
         """Ask every worker to leave; asked again, they drop the epoch at hand."""
         for process in self._processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+            if process.poll() is None and process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):  # it is about to end
+                    process.stdin.write(leave_request(within_s))
+                    process.stdin.flush()
 
 
 def choose_devices(text: str | None, *, per_gpu: int, workers: int | None = None) -> list[Device]:

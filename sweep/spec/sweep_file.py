@@ -186,6 +186,8 @@ class SweepSpec(_Section):
     """Disk, in 10^9 bytes, for the augmented images that a host's trainings share; 0 for none."""
     hung_after_s: Number = Field(default=600.0, gt=0)
     """A training without a sign of life for so long is killed; one batch may take minutes."""
+    stuck_after_s: Number = Field(default=7200.0, gt=0)
+    """So is one that lives, but shows no batch: it loads its data, or is judged."""
     retries: Retries = Retries()
 
     @field_validator("name")

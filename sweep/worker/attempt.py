@@ -35,6 +35,7 @@ from sweep.training.process.messages import (
 )
 from sweep.worker.epoch_log import EpochLog
 from sweep.worker.image_sharing import image_cache_place
+from sweep.worker.lease_keeper import LeaseKeeper
 from sweep.worker.notes import note_of_begun
 from sweep.worker.outcome import NOT_HERE, Outcome
 from sweep.worker.places import NotHere
@@ -73,6 +74,7 @@ class Attempt:
         shutdown: Whether this process was told to leave.
         retry: Repeats calls while the database is away.
         readiness: Knows what trainings of the sweep lack here.
+        keeper: Renews the lease.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Attempt:
         shutdown: Shutdown,
         retry: Retry,
         readiness: Readiness,
+        keeper: LeaseKeeper,
     ) -> None:
         self._database = database
         self._queue = database.queue
@@ -98,7 +101,8 @@ class Attempt:
         self._shutdown = shutdown
         self._retry = retry
         self._log = _TrialLog(f"{self._slot.study} slot {self._slot.ordinal}")
-        self._next_renewal = time.monotonic() + self._queue.renewal_s
+        self._keeper = keeper
+        self._next_flush = time.monotonic() + self._queue.renewal_s
         self._stage_settings: Sequence[Settings] = ()
         self._trial_begun = lease.attempt > 1  # a call that an outage broke may have made it too
         self._readiness = readiness
@@ -130,6 +134,8 @@ class Attempt:
         self._retry(lambda: self._restored(self._epoch_log.recall))
         if self._retry(lambda: self._restored(self._epoch_log.pruned_before)):
             return self._outcome.prune()
+        if self._shutdown.requested:
+            return self._conclude(Stopped(Decision.STOP))
         self._log.info("%s", settings_line(params))
         child = ChildProcess.start(self._job(params))
         try:
@@ -232,26 +238,29 @@ class Attempt:
 
     def _follow(self, child: ChildProcess) -> Message:
         """Relay a training's epochs until its final message."""
-        hung_after_s = self._spec.hung_after_s
+        hung_after_s, stuck_after_s = self._spec.hung_after_s, self._spec.stuck_after_s
         while True:
             if self._shutdown.at_once:
                 return Stopped(Decision.STOP)
-            self._keep_lease()
+            self._keep_up()
             self._database.rest()
             message = child.receive(_POLL_S)
             if isinstance(message, EpochDone):
                 child.answer(self._decide(message.report))
             elif isinstance(message, Completed | Stopped | Failed | Unable):
                 return message
-            elif time.monotonic() - child.last_sign_of_life > hung_after_s:
-                return Failed(FailureKind.HUNG, f"no sign of life for {hung_after_s:g} s; killed")
+            elif child.silent_s > hung_after_s:
+                return _hung(child, f"no sign of life for {hung_after_s:g} s")
+            elif child.unseen_s > stuck_after_s:
+                return _hung(child, f"no batch in {stuck_after_s:g} s (`stuck_after_s`)")
 
-    def _keep_lease(self) -> None:
-        if time.monotonic() < self._next_renewal:
+    def _keep_up(self) -> None:
+        """Look after the lease, and after epochs that an outage kept from the database."""
+        self._keeper.check()
+        if time.monotonic() < self._next_flush:
             return
-        self._next_renewal = time.monotonic() + self._queue.renewal_s
+        self._next_flush = time.monotonic() + self._queue.renewal_s
         try:
-            self._queue.renew(self._lease)
             self._restored(self._epoch_log.flush)
         except DatabaseGone as gone:
             self._retry.note(gone)
@@ -259,7 +268,7 @@ class Attempt:
     def _decide(self, report: EpochReport) -> Decision:
         """Commit an epoch, then decide on it; what an earlier attempt decided holds."""
         decision = self._restored(lambda: self._epoch_log.enter(report))
-        self._next_renewal = time.monotonic() + self._queue.renewal_s
+        self._next_flush = time.monotonic() + self._queue.renewal_s
         self._log.info(
             "epoch %d/%d  mAP50 %.3f  mAP50-95 %.3f%s",
             *(report.epoch, self._slot.stage_epochs, report.map50, report.map50_95),
@@ -288,3 +297,9 @@ class Attempt:
                 paused = self._epoch_log.sweep is SweepState.PAUSED
                 self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
         return None
+
+
+def _hung(child: ChildProcess, why: str) -> Failed:
+    place = child.tell_place()
+    where = f"; it was at {place}" if place else ""
+    return Failed(FailureKind.HUNG, f"{why}; killed, and train.log has its stacks{where}")

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from storage.snapshot.records import SweepRecord
 from sweep import paths
 from sweep.files.atomic_write import atomic_write, write_file
-from sweep.files.lock import lock
+from sweep.files.lock import Held, lock
 from sweep.spec.value import as_given
 from sweep.stages.best import BestTraining, best_training
 from sweep.stages.ranking import score
@@ -23,6 +23,9 @@ _ARGUMENTS = "args.yaml"
 """All settings of a training, as Ultralytics writes them into its run folder."""
 _OF_THE_RUN = ("project", "name", "exist_ok", "save_dir", "device", "resume", "cfg")
 """Settings that say where a training ran and wrote, not how it trained."""
+_LOCK_S = 20.0
+"""How long to wait for another who brings them up to date; `sweep best` and `sweep run` do so too.
+"""
 _FIRST = (
     "task",
     "mode",
@@ -49,12 +52,12 @@ def write_best(engine: Engine, name: str) -> bool:
     if not runs.is_dir():  # another machine's
         return False
     try:
-        with lock(runs / name / paths.BEST_LOCK):
+        with lock(runs / name / paths.BEST_LOCK, within_s=_LOCK_S):
             record = read_here(engine, name)
             best = best_training(record.stages, record.spec["objective"])
             if best is not None and not _up_to_date(record, best):
                 _write(record, best)
-    except (OSError, NotImplementedError) as error:  # no room, weights elsewhere, no locks here
+    except (OSError, NotImplementedError, Held) as error:  # no room, weights elsewhere, no locks
         log.warning("%s: %s is not written: %s", name, paths.BEST_WEIGHTS, error)
         return False
     return True

@@ -4,9 +4,14 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
+from sweep.worker.shutdown import NAP_S, Shutdown
+
 _ROOM_BYTES = 2**20
+_AGAIN_S = 10.0
+"""How long a worker without room on its disk waits before it looks again."""
 
 
 def lacks_room(folder: Path) -> bool:
@@ -19,6 +24,14 @@ def lacks_room(folder: Path) -> bool:
     except OSError as error:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return False
+
+
+def await_room(folder: Path, shutdown: Shutdown) -> None:
+    """Wait until there is room below `folder`, or this process was told to leave."""
+    while not shutdown.requested and lacks_room(folder):
+        until = time.monotonic() + _AGAIN_S
+        while not shutdown.requested and time.monotonic() < until:
+            time.sleep(NAP_S)
 
 
 def looks_full(folder: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from storage.errors import DatabaseGone
-from sweep.worker.shutdown import Shutdown
+from sweep.worker.shutdown import NAP_S, Shutdown
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
@@ -19,7 +19,7 @@ class Retry:
     """Repeats calls to the database until it answers.
 
     Args:
-        shutdown: Whether this process was told to leave; told twice, it waits no more.
+        shutdown: Whether this process was told to leave; when it must at once, it waits no more.
         sleep: Waits for some seconds.
     """
 
@@ -40,13 +40,18 @@ class Retry:
                 found = call()
             except DatabaseGone as gone:
                 self.note(gone)
+                self._wait(pause)
                 if self._shutdown.at_once:
                     raise
-                self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 self.note(None)
                 return found
+
+    def _wait(self, left_s: float) -> None:
+        while left_s > 0 and not self._shutdown.at_once:
+            self._sleep(min(left_s, NAP_S))
+            left_s -= NAP_S
 
     def note(self, gone: DatabaseGone | None) -> None:
         """Log when an outage begins (`gone` is what it looks like) or ends (None)."""

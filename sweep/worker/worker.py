@@ -20,14 +20,16 @@ from storage.queue.settling import Settled
 from storage.states import SlotState, SweepState
 from sweep.errors import SweepError
 from sweep.training.contract import Device, FailureKind
-from sweep.training.process.forkserver import warm_up
+from sweep.training.process import forkserver
 from sweep.training.process.plain import text
 from sweep.worker.attempt import Attempt
-from sweep.worker.disk import lacks_room
+from sweep.worker.disk import await_room
+from sweep.worker.lease_keeper import LeaseKeeper
 from sweep.worker.outcome import NOT_HERE
 from sweep.worker.readiness import NoRoom, Readiness
 from sweep.worker.retry import Retry
-from sweep.worker.shutdown import Shutdown
+from sweep.worker.shutdown import NAP_S, Shutdown
+from sweep.worker.starting import Starting
 from sweep.worker.stumbles import Stumbles
 from sweep.worker.upkeep import Upkeep
 
@@ -38,8 +40,6 @@ _LOOKS_PER_S = 50.0
 """How often the idle workers of a database look together at most: of many, each does so less."""
 _LIVE_S = 120.0
 """A worker that was seen within this time counts among them."""
-_ROOM_S = 10.0
-"""How long a worker without room on its disk waits before it looks again."""
 
 _GIVEN_BACK = 3
 """How often a slot that this program stumbles over is given back before it fails."""
@@ -80,6 +80,8 @@ class Worker:
         self._readiness = Readiness(database, device)
         self._upkeep = Upkeep(database, self._readiness)
         self._stumbles = Stumbles()
+        self._starting = Starting(database, self._readiness, shutdown)
+        self._keeper = LeaseKeeper(database.renewing, renewal_s=database.queue.renewal_s)
         self._idle_since: float | None = None
 
     def run(self) -> None:
@@ -103,7 +105,7 @@ class Worker:
     def _serve_all(self) -> list[str]:
         """Serve; return what keeps this worker from what is left."""
         for name in self._retry(lambda: self._readiness.usable(self._to_serve()))[:1]:
-            warm_up(self._readiness.read(name)[1].trainer)
+            forkserver.warm_up(self._readiness.read(name)[1].trainer)
         for name in self._retry(self._to_serve):
             self._for(name, self._upkeep.restore, leave=False)
         self._mend(leave=False)
@@ -135,10 +137,10 @@ class Worker:
         pause_s = min(max((now - self._idle_since) / 4, shortest), longest)
         until = now + max(pause_s, others / _LOOKS_PER_S)
         while not self._shutdown.requested and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, longest))
+            time.sleep(min(left, NAP_S))
 
     def _claim(self) -> Lease | None:
-        usable = self._readiness.usable(self._to_serve())
+        usable = self._starting.usable(self._readiness.usable(self._to_serve()))
         lease = self._claim_from([*usable, *self._named(sweeps.ending(self._database.engine))])
         failpoints.reached(failpoints.CLAIMED)
         workers.seen(
@@ -167,7 +169,8 @@ class Worker:
 
     def _serve(self, lease: Lease) -> None:
         try:
-            settled = self._attempt(lease)
+            with self._keeper.keeping(lease):
+                settled = self._attempt(lease)
         except DatabaseGone:
             raise
         except LeaseLost as lost:
@@ -198,6 +201,7 @@ class Worker:
             shutdown=self._shutdown,
             retry=self._retry,
             readiness=self._readiness,
+            keeper=self._keeper,
         )
         return attempt.run()
 
@@ -231,10 +235,8 @@ class Worker:
             return None
 
     def _await_room(self, name: str) -> None:
-        runs = self._readiness.for_training(name).runs
         self._database.rest()
-        while not self._shutdown.requested and lacks_room(runs):
-            time.sleep(_ROOM_S)
+        await_room(self._readiness.for_training(name).runs, self._shutdown)
 
     def _mend(self, *, leave: bool = True) -> None:
         """Finish what workers left behind that died between two steps after a training."""

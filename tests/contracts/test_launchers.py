@@ -58,8 +58,8 @@ class ThreadLauncher:
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def stop(self) -> None:
-        self._shutdown.count += 1
+    def stop(self, within_s: float | None = None) -> None:
+        self._shutdown.ask(within_s)
 
 
 @pytest.fixture(

@@ -15,7 +15,7 @@ from sweep.data.reading.source import Source, SourceImage
 from sweep.errors import InputError, SweepError
 from sweep.files.atomic_write import write_json
 from sweep.files.download import FetchError, Remote, Stopped
-from sweep.files.lock import lock
+from sweep.files.lock import HOURS_S, lock
 
 MAX_ANNOTATIONS_BYTES = 4 << 30
 MAX_ANNOTATIONS_S = 4 * 3600.0
@@ -225,7 +225,7 @@ def _write_list(images: Path, failed: Mapping[str, NotFetched]) -> None:
 def _only_fetcher(folder: Path) -> Iterator[None]:
     """Hold the right to fetch into a folder."""
     try:
-        with lock(folder / _LOCK):
+        with lock(folder / _LOCK, within_s=HOURS_S):
             yield
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written: {error.strerror or error}") from error

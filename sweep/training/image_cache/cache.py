@@ -9,6 +9,7 @@ same numbers.
                                                written before a power failure may be missing
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,17 +18,23 @@ from pathlib import Path
 
 import psutil
 
-from sweep.files.lock import lock
+from sweep.files.lock import Held, lock
 from sweep.training.contract import ImageCachePlace
 from sweep.training.image_cache import epoch_file
 from sweep.training.image_cache.epoch_file import PART, SUFFIX, Batch, EpochFile, Item, Layout
 
 FORMAT = 2
 """Version of the files' layout, a part of their names."""
+CLAIM_S = 20.0
+"""How long to wait for an image that another process makes."""
+LOCK_S = 60.0
+"""How long to wait for another process that makes or removes files."""
 _LEFT_FREE = 0.5
 """Part of the disk's free space that the cache leaves alone."""
 _FORGOTTEN_S = 24 * 3600.0
 """What nobody opened for so long is removed when room is made."""
+
+log = logging.getLogger(__name__)
 
 
 class ImageCache:
@@ -49,14 +56,16 @@ class ImageCache:
         self._prefix = f"{_boot()}-{key}-"
         self._epoch = ""
         self._file: EpochFile | None = None
+        self._held_up = False
+        """Whether another process held the lock for too long."""
 
     def batch(
         self, epoch: str, indices: Sequence[int], make: Callable[[int], Item]
     ) -> tuple[Batch, int] | None:
         """Return the images of a batch and how many of them were read, not made.
 
-        What another process is making now is left to it, while this one makes the rest. None where
-        there is no room for the epoch.
+        What another process is making now is left to it, while this one makes the rest; but not for
+        ever. None where there is no room for the epoch.
 
         Args:
             epoch: Names the epoch.
@@ -76,8 +85,13 @@ class ImageCache:
             else:
                 left.append(index)
         for index in left:
-            file.claim(index)
-            self._make_unless_there(file, index, make, made)
+            if file.claim(index, within_s=CLAIM_S):
+                self._make_unless_there(file, index, make, made)
+            elif not file.has(index):
+                # Whoever makes it was stopped. It is the same image, so both may write it.
+                log.warning("epoch %s: image %d is made here, too: its maker is late", epoch, index)
+                made[index] = make(index)
+                file.put(index, made[index])
         file.count(indices)
         return file.batch(indices, made), len(indices) - len(made)
 
@@ -96,7 +110,9 @@ class ImageCache:
     def close(self) -> None:
         """Leave the cache, and remove what all its trainings have read."""
         self._leave_epoch()
-        with suppress(OSError), lock(self._place.folder / "lock"):
+        if self._held_up:
+            return
+        with suppress(OSError, Held), lock(self._place.folder / "lock", within_s=LOCK_S):
             self._remove_read()
 
     def _leave_epoch(self) -> None:
@@ -106,7 +122,7 @@ class ImageCache:
 
     def _open(self, epoch: str) -> EpochFile | None:
         """Return the epoch's file, made if there is room for it; None if there is not."""
-        if epoch != self._epoch:
+        if epoch != self._epoch and not self._held_up:
             self._leave_epoch()
             self._epoch, self._file = epoch, self._find_or_make(f"{self._prefix}{epoch}{SUFFIX}")
         return self._file
@@ -115,7 +131,7 @@ class ImageCache:
         folder = self._place.folder
         path = folder / name
         try:
-            with lock(folder / "lock"):
+            with lock(folder / "lock", within_s=LOCK_S):
                 if path.exists():
                     os.utime(path)
                 elif self._make_room():
@@ -124,6 +140,10 @@ class ImageCache:
                     return None
                 return EpochFile(path, self._layout)
         except OSError:  # a full or read-only disk: the training does without
+            return None
+        except Held as held:  # and so it does for its other epochs, rather than wait in each
+            log.warning("no images are shared any more: %s", held)
+            self._held_up = True
             return None
 
     def _make_room(self) -> bool:

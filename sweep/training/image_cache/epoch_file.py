@@ -3,6 +3,7 @@
 import fcntl
 import mmap
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ Batch = dict[str, torch.Tensor]
 SUFFIX = ".images"
 PART = ".images-part"
 """Of a file that is being made."""
+COUNTING_S = 5.0
+"""How long to wait for another process that counts, which takes microseconds."""
+_SHORTEST_S, _LONGEST_S = 0.0005, 0.02
+"""Between two looks whether a claim is free."""
 _ALIGNMENT = 4096
 _CHUNK = 1 << 20
 
@@ -67,6 +72,7 @@ class EpochFile:
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
+        self._counting_s = COUNTING_S
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         if os.fstat(self._descriptor).st_size != layout.bytes:
             os.close(self._descriptor)
@@ -89,9 +95,11 @@ class EpochFile:
     def count(self, indices: Sequence[int]) -> None:
         """Note that a training has read these images, or made them."""
         counting = self._layout.images  # the claim after those of the images
-        self.claim(counting)
-        self._reads[indices] += 1
-        self.release(counting)
+        if self.claim(counting, within_s=self._counting_s):
+            self._reads[indices] += 1
+            self.release(counting)
+        else:  # not waited for again; the epoch is removed later, as the least recently used
+            self._counting_s = 0.0
 
     def batch(self, indices: Sequence[int], others: dict[int, Item]) -> Batch:
         """Return a batch; each of its images is in `others` or there."""
@@ -143,9 +151,19 @@ class EpochFile:
             return False
         return True
 
-    def claim(self, index: int) -> None:
-        """Claim the making of an image; waits for the process that makes it."""
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, index)
+    def claim(self, index: int, *, within_s: float) -> bool:
+        """Claim the making of an image; waits for the process that makes it, but not for ever.
+
+        Returns:
+            Whether it was claimed. Else the time is over, or the image came.
+        """
+        until, pause_s = time.monotonic() + within_s, _SHORTEST_S
+        while not self.try_claim(index):
+            if time.monotonic() >= until or (index < self._layout.images and self.has(index)):
+                return False
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_S)
+        return True
 
     def release(self, index: int) -> None:
         """Give a claim back."""

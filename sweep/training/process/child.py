@@ -19,13 +19,23 @@ from sweep.training.contract import (
 )
 from sweep.training.process import child_main
 from sweep.training.process.door import Door
-from sweep.training.process.forkserver import fork_context
-from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped, Unable
+from sweep.training.process.forkserver import fork_context, server_pid
+from sweep.training.process.heartbeat import Pulse
+from sweep.training.process.messages import (
+    Alive,
+    Completed,
+    EpochDone,
+    Failed,
+    Message,
+    Stopped,
+    Unable,
+)
 from sweep.training.process.plain import text
 from sweep.training.process.wire import LONGEST_LINE, LONGEST_MESSAGE, decode
 
 _END_WITHIN_S = 10.0
 """A process that closed its pipe has ended, or is ended, by then."""
+_TELL_WITHIN_S = 1.0
 
 _PART = 65_536
 """So many bytes are read at once."""
@@ -44,8 +54,13 @@ class ChildProcess:
     def __init__(self, job: TrialJob, process: BaseProcess, connection: Connection) -> None:
         self.job = job
         self.pid = process.pid or 0
-        self.last_sign_of_life = time.monotonic()
-        """When the last message came, on `time.monotonic`'s clock."""
+        self.silent_s = 0.0
+        """How long `receive` has waited without a sign that the training moves on, or may do so.
+        Neither a supervisor that was stopped nor one that was busy elsewhere counts."""
+        self.unseen_s = 0.0
+        """For how long the process has said that nobody sees whether its training moves on."""
+        self.place = ""
+        """Where the training was when it last said that it did not move."""
         self._process = process
         self._connection = connection
         self._unread = bytearray()
@@ -61,7 +76,9 @@ class ChildProcess:
             ours, theirs = context.Pipe()
             try:
                 process = context.Process(
-                    target=child_main.run, args=(theirs, job), name=f"slot {job.slot}"
+                    target=child_main.run,
+                    args=(theirs, job, server_pid()),
+                    name=f"slot {job.slot}",
                 )
                 process.start()
             except BaseException:
@@ -82,10 +99,19 @@ class ChildProcess:
         A process that died without a final word yields `Failed(CRASHED, …)`, and so does one that
         says what it may not; that one is ended. Half a message is no sign of life.
         """
+        began = time.monotonic()
         message = self._next(timeout_s)
         if message is None:
+            self._count_silence(began, timeout_s)
             return None
-        self.last_sign_of_life = time.monotonic()
+        if isinstance(message, Alive):
+            self.place = message.place
+            if message.pulse is Pulse.STILL:
+                self._count_silence(began, timeout_s)
+                return None
+        unseen = isinstance(message, Alive) and message.pulse is Pulse.UNSEEN
+        self.unseen_s = self.unseen_s + child_main.ALIVE_EVERY_S if unseen else 0.0
+        self.silent_s = 0.0
         if isinstance(message, Completed | Stopped | Failed | Unable):
             self._end(grace_s=_END_WITHIN_S)
         return message
@@ -139,6 +165,16 @@ class ChildProcess:
                 f"the training stopped with {message.decision}, told was {self._told}",
             )
         return message
+
+    def _count_silence(self, began: float, timeout_s: float) -> None:
+        self.silent_s += min(time.monotonic() - began, 2 * timeout_s)
+
+    def tell_place(self) -> str:
+        """Have the process write its stacks to its log; return where its training was last seen."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, child_main.TELL_SIGNAL)
+        self._process.join(_TELL_WITHIN_S)  # time to write them, or it ends by the signal
+        return self.place
 
     def answer(self, decision: Decision) -> None:
         """Answer an `EpochDone`. If the process has died meanwhile, `receive` will tell."""

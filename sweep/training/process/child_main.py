@@ -1,7 +1,6 @@
 """The process that trains: it speaks to its supervisor over one pipe and knows no database."""
 
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import importlib
@@ -42,22 +41,31 @@ from sweep.training.process.messages import (
     Stopped,
     Unable,
 )
+from sweep.training.process.parent import set_parent_death_signal
 from sweep.training.process.wire import LONGEST_MESSAGE, encode
 
 ALIVE_EVERY_S = 5.0
-"""The process gives a sign of life at least this often while its training moves on."""
+"""The process says at least this often that it lives, and whether its training moves on."""
+TELL_SIGNAL = signal.SIGUSR2
+"""Has the process write to its log where all of its threads are."""
 
 _SETUP = "sweep.training.process.server_setup"
 
 
-def run(connection: Connection, job: TrialJob) -> None:
-    """Train `job`, tell how it went, and end the process."""
+def run(connection: Connection, job: TrialJob, server: int) -> None:
+    """Train `job`, tell how it went, and end the process.
+
+    Args:
+        connection: To the supervisor.
+        job: What to train.
+        server: Id of the process that this one was forked from.
+    """
     importlib.import_module(_SETUP)  # for a process that was not forked from the server
     gc.enable()
     # Loader processes are our children then, and end when we are killed. From a server of their
     # own, which a child of a fork server would start, they would live on.
     multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
-    _heed_signals()
+    _heed_signals(server)
     link = _Link(connection)
     link.start()
     try:
@@ -75,7 +83,7 @@ def run(connection: Connection, job: TrialJob) -> None:
     os._exit(0)  # threads and loader processes that a trainer left behind must not hold us
 
 
-def _heed_signals() -> None:
+def _heed_signals(server: int) -> None:
     """Leave SIGINT and SIGTERM to the supervisor, and die with the server that forked us.
 
     Terminals and schedulers send both to every process of a job, and the epoch at hand may still
@@ -84,13 +92,8 @@ def _heed_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the server's means that its supervisor is gone
-    set_parent_death_signal(signal.SIGKILL)
-
-
-def set_parent_death_signal(number: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent ends; on Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG of linux/prctl.h
+    if not set_parent_death_signal(signal.SIGKILL, server):
+        os._exit(1)
 
 
 def _redirect_output(run_folder: Path) -> None:
@@ -105,6 +108,7 @@ def _redirect_output(run_folder: Path) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable()
+    faulthandler.register(TELL_SIGNAL)
 
 
 def _train(job: TrialJob, link: "_Link") -> Message:
@@ -123,7 +127,7 @@ def _train(job: TrialJob, link: "_Link") -> Message:
         except (TrainingBroken, TrainingFailed) as error:
             broken = error
             raise
-        with heartbeat.untracked():  # the supervisor may wait for its database
+        with heartbeat.waiting():  # the supervisor may wait for its database
             decided = link.decisions.get()
         return decided
 
@@ -171,6 +175,11 @@ def _failure(error: BaseException) -> Failed:
     return Failed(FailureKind(kind), plain.text(text, LONGEST_MESSAGE))
 
 
+def _sign() -> Alive:
+    pulse = heartbeat.pulse()
+    return Alive() if pulse is heartbeat.Pulse.MOVED else Alive(pulse, heartbeat.place())
+
+
 class _Link(threading.Thread):
     """The child's end of the pipe: receives decisions, gives signs of life.
 
@@ -188,8 +197,8 @@ class _Link(threading.Thread):
             while True:
                 if self._connection.poll(ALIVE_EVERY_S):
                     self.decisions.put(self._connection.recv())
-                elif heartbeat.moved():
-                    self.send(Alive())
+                else:
+                    self.send(_sign())
         except (EOFError, OSError):
             os._exit(1)
 

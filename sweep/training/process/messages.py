@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 
 from sweep.training.contract import Decision, EpochReport, FailureKind, TrialResult
+from sweep.training.process.heartbeat import Pulse
 
 
 @dataclass(frozen=True)
 class Alive:
-    """The training moves on; sent at least every `child_main.ALIVE_EVERY_S`."""
+    """The process lives; sent at least every `child_main.ALIVE_EVERY_S`."""
+
+    pulse: Pulse = Pulse.MOVED
+    """What it can see of its training."""
+    place: str = ""
+    """Where the training is, unless it moved."""
 
 
 @dataclass(frozen=True)

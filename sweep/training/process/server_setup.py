@@ -10,7 +10,9 @@ import os
 import shutil
 import signal
 
-from sweep.training.process.child_main import set_parent_death_signal  # every child runs it
+import sweep.training.process.child_main  # noqa: F401 - every child runs it
+from sweep.training.process.forkserver import SUPERVISOR
+from sweep.training.process.parent import set_parent_death_signal
 from sweep.training.process.scratch import make_scratch
 
 gc.disable()  # a fifth of the time that loading torch takes; every child enables it again
@@ -23,7 +25,6 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 # lets no other thread run, as in one long call of native code, does not see its supervisor go. It
 # is killed with this server (`sweep.training.process.child_main`), so this server must go first.
 signal.signal(signal.SIGHUP, lambda *_: _leave())
-set_parent_death_signal(signal.SIGHUP)
 
 
 def _leave() -> None:
@@ -34,6 +35,8 @@ def _leave() -> None:
 
 _config = str(make_scratch())
 atexit.register(shutil.rmtree, _config, ignore_errors=True)  # children leave by os._exit
+if not set_parent_death_signal(signal.SIGHUP, int(os.environ.pop(SUPERVISOR))):
+    _leave()
 os.environ.update(
     OMP_NUM_THREADS="1",
     MKL_NUM_THREADS="1",

@@ -12,6 +12,7 @@ from typing import Any
 from sweep.training.contract import Decision, FailureKind, TrainingBroken
 from sweep.training.process import plain
 from sweep.training.process.door import RAISED, Door
+from sweep.training.process.heartbeat import Pulse
 from sweep.training.process.messages import (
     Alive,
     Completed,
@@ -83,7 +84,7 @@ def _plain(kind: type[Message], found: Mapping[str, Any]) -> Message:
         )
     if kind is Unable:
         return Unable(plain.text(str(found["message"]), LONGEST_MESSAGE))
-    return Alive()
+    return Alive(Pulse(found["pulse"]), plain.text(str(found["place"]), LONGEST_MESSAGE))
 
 
 def _foreign(line: bytes) -> TrainingBroken:

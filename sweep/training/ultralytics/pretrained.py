@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sweep.errors import InputError, SweepError
 from sweep.files.download import FetchError, Progress, Remote
-from sweep.files.lock import lock
+from sweep.files.lock import HOURS_S, lock
 from sweep.training.ultralytics import model_kind
 from sweep.training.ultralytics.architecture import read_architecture, size_of
 from sweep.training.ultralytics.model_kind import DETECTION_HEADS
@@ -109,7 +109,8 @@ def resolve_weights(
 
     Raises:
         InputError: If there is no such model, it is not what its name says, or it changed.
-        SweepError: If the download failed; nothing is left of it.
+        SweepError: If the download failed, and nothing is left of it, or another process downloads
+            it and was stopped.
     """
     check_model(model)
     path = Path(model)
@@ -118,7 +119,7 @@ def resolve_weights(
     if path.suffix == ".yaml":
         return ResolvedModel(path=model, sha256=None)
     target = folder / model
-    with lock(folder / f".{model}.lock"):
+    with lock(folder / f".{model}.lock", within_s=HOURS_S):
         if not target.is_file():
             _download(f"{base_url}/{model}", target, progress)
     return _checked(target, expected_sha256)

@@ -34,7 +34,7 @@ class Puppet:
         self.steps = list(steps)
         self.devices: list[Device] = []
         self.options: WorkerOptions | None = None
-        self.stops = 0
+        self.stops: list[float | None] = []
         self.failed = False
 
     def start(self, devices: Sequence[Device], options: WorkerOptions) -> None:
@@ -47,8 +47,8 @@ class Puppet:
     def wait(self, timeout_s: float) -> None:
         self.steps.pop(0)()
 
-    def stop(self) -> None:
-        self.stops += 1
+    def stop(self, within_s: float | None = None) -> None:
+        self.stops.append(within_s)
 
 
 @pytest.fixture(autouse=True)
@@ -116,22 +116,28 @@ def test_those_named_are_shown_alone(work: Callable[..., tuple[Finished, Puppet]
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "says"),
+    ("number", "code", "says", "within_s"),
     [
-        (signal.SIGINT, 130, "sweep: left; what was begun goes on with the next worker"),
-        (signal.SIGTERM, 0, "the workers have left: told to"),
+        (signal.SIGINT, 130, "sweep: left; what was begun goes on with the next worker", None),
+        (signal.SIGTERM, 0, "the workers have left: told to", pytest.approx(77, abs=76)),
     ],
 )
 def test_ctrl_c_is_130_and_a_schedulers_word_is_not(
-    number: int, code: int, says: str, work: Callable[..., tuple[Finished, Puppet]]
+    number: int,
+    code: int,
+    says: str,
+    within_s: Any,
+    work: Callable[..., tuple[Finished, Puppet]],
 ) -> None:
     def told() -> None:
         os.kill(os.getpid(), number)
 
-    done, puppet = work([told, lambda: None])
+    done, puppet = work([told, lambda: None], "--grace-s", "77")
     assert done.code == code
     assert says in done.out + done.err
-    assert puppet.stops == 1
+    assert puppet.stops == [within_s]
+    assert puppet.options is not None
+    assert puppet.options.grace_s == 77
 
 
 def test_workers_are_not_left_alone_when_showing_them_fails() -> None:
@@ -142,7 +148,7 @@ def test_workers_are_not_left_alone_when_showing_them_fails() -> None:
 
     with pytest.raises(RuntimeError, match="nobody reads on"):
         wait(puppet, fail)
-    assert (puppet.stops, puppet.running) == (1, False)
+    assert (puppet.stops, puppet.running) == ([None], False)
 
 
 def test_workers_get_the_log_file_and_a_url_that_no_list_of_processes_shows(
@@ -168,3 +174,11 @@ def test_workers_get_the_log_file_and_a_url_that_no_list_of_processes_shows(
         place = process["command"].index("--log-file")
         assert process["command"][place + 1] == str(tmp_path / "all.log")
     assert len(started) == 2
+
+
+@pytest.mark.parametrize("grace", ["-1", "nan", "1e9"])
+def test_a_grace_that_no_clock_counts_to_is_refused(grace: str) -> None:
+    done = run_here("worker", "--device", "cpu", "--grace-s", grace)
+    assert done.code == 2
+    assert done.err.startswith("sweep: --grace-s: found ")
+    assert "allowed are 0 to 86400 seconds" in done.err

@@ -42,6 +42,7 @@ SWEEP: dict[str, Any] = {
     "precision": "fp32",
     "stream_gb": 1.0,
     "hung_after_s": 60.0,
+    "stuck_after_s": 600.0,
     "retries": {"crashed": 1, "oom": 1, "data": 1, "diverged": 1, "lost": 1},
 }
 COCO: dict[str, Any] = {

@@ -1,5 +1,6 @@
 """A training process and its supervisor: real processes, real signals, made-up trainings."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ import pytest
 
 from sweep.paths import LOG
 from sweep.training.contract import Decision, EpochReport, FailureKind, TrialJob
+from sweep.training.process import child, child_main
 from sweep.training.process.child import ChildProcess
+from sweep.training.process.heartbeat import Pulse
 from sweep.training.process.messages import (
     Alive,
     Completed,
@@ -347,9 +350,11 @@ def test_signs_of_life_come_while_a_training_is_slow(
 """
     # The link reads the interval anew at each turn; the first turn is the one of 5 s.
     process = start(job(write_trainer(tmp_path, monkeypatch, "slow_trainer", body)))
-    before = process.last_sign_of_life
-    assert [process.receive(30) for _ in range(3)] == [Alive()] * 3
-    assert process.last_sign_of_life > before
+    signs = [process.receive(30) for _ in range(3)]
+    assert [sign.pulse for sign in signs if isinstance(sign, Alive)] == [Pulse.UNSEEN] * 3
+    assert "train (slow_trainer.py:" in process.place
+    assert process.silent_s == 0
+    assert process.unseen_s == 3 * child_main.ALIVE_EVERY_S, "as many signs, however long they took"
 
 
 @pytest.mark.slow
@@ -366,9 +371,31 @@ def test_a_training_that_stopped_moving_gives_no_sign_of_life(
     assert isinstance(process.receive(30), Alive)  # for its one tick
     while process.receive(1) is not None:  # for what came before it, if the beginning was slow
         pass
-    last = process.last_sign_of_life
+    before = process.silent_s
     assert process.receive(1) is None
-    assert process.last_sign_of_life == last
+    assert process.silent_s > before
+    assert process.unseen_s == 0
+    assert "train (hanging_trainer.py:" in process.tell_place()
+    assert "most recent call first" in (tmp_path / "run" / LOG).read_text()
+
+
+class HourlyClock:
+    """A clock that an hour passes on between two looks."""
+
+    def __init__(self) -> None:
+        self._now = itertools.count(0, 3600)
+
+    def monotonic(self) -> float:
+        return float(next(self._now))
+
+
+def test_an_hour_in_which_both_were_stopped_is_no_silence(
+    start: Start, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start(job(seconds_per_epoch=600))
+    monkeypatch.setattr(child, "time", HourlyClock())
+    assert process.receive(0.01) is None
+    assert process.silent_s == 0.02
 
 
 SUPERVISOR = """

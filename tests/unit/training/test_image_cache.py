@@ -4,7 +4,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,87 @@ def test_a_writer_that_is_killed_costs_its_image_and_no_more(tmp_path: Path) -> 
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert read_all(cache(tmp_path)) == 4, "the second batch asks for 6 first"
+
+
+def stops(act: Callable[[], None]) -> Any:
+    """Run a process that does something and is stopped amid it; return it then."""
+    process = in_process(act)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    return process
+
+
+@contextmanager
+def stopped_while(act: Callable[[], None]) -> Iterator[None]:
+    """Have a process stopped amid something in this block; it must come to its end after it."""
+    process = stops(act)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        _, status = os.waitpid(process.pid, 0)
+    assert status == 0
+
+
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_an_image_whose_maker_is_stopped_is_made_by_others_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop_at_6(index: int) -> dict[str, Any]:
+        if index == 6:
+            stop()
+        return image(index)
+
+    from sweep.training.image_cache import cache as cache_module
+
+    monkeypatch.setattr(cache_module, "CLAIM_S", 0.1)
+    with stopped_while(lambda: (read_all(cache(tmp_path), make=stop_at_6), None)[1]):
+        assert read_all(cache(tmp_path)) == 4, "the second batch asks for 6 first"
+        assert "image 6 is made here, too" in caplog.text
+        assert read_all(cache(tmp_path)) == IMAGES - 1, "it is there, for all others"
+    assert read_all(cache(tmp_path)) == IMAGES - 1
+
+
+def test_who_counts_does_not_wait_for_one_that_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweep.training.image_cache import epoch_file
+
+    read_all(cache(tmp_path))
+
+    def count_and_stop() -> None:
+        counting = cache(tmp_path)
+        counting.batch("0", [0], image)
+        assert counting._file.try_claim(IMAGES)
+        stop()
+
+    monkeypatch.setattr(epoch_file, "COUNTING_S", 0.1)
+    with stopped_while(count_and_stop):
+        assert read_all(cache(tmp_path)) == IMAGES - 1
+
+
+def test_a_cache_whose_lock_is_held_by_one_that_is_stopped_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from sweep.files.lock import lock
+    from sweep.training.image_cache import cache as cache_module
+
+    def hold_and_stop() -> None:
+        with lock(tmp_path / "lock", within_s=60):
+            stop()
+
+    monkeypatch.setattr(cache_module, "LOCK_S", 0.1)
+    without = cache(tmp_path)
+    with stopped_while(hold_and_stop):
+        assert without.batch("0", [0], image) is None
+        assert caplog.text.count("no images are shared any more") == 1
+        assert without.batch("1", [0], image) is None, "without a wait in each epoch"
+        without.close()
+    assert caplog.text.count("no images are shared any more") == 1
+    assert read_all(cache(tmp_path)) == 0
 
 
 def test_a_maker_that_fails_gives_its_claim_back(tmp_path: Path) -> None:
