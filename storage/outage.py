@@ -40,7 +40,7 @@ def telling_outages() -> Iterator[None]:
         yield
     except Exception as error:
         if away(error):
-            raise DatabaseGone(f"the database does not answer ({_first_line(error)})") from error
+            raise gone(error) from error
         if isinstance(error, UnicodeDecodeError | JSONDecodeError):
             raise DatabaseUnusable(
                 f"--storage: the database holds what nobody wrote into it ({_first_line(error)}); "
@@ -51,6 +51,11 @@ def telling_outages() -> Iterator[None]:
                 f"--storage: the database cannot be used ({_first_line(error)}); {refusal}"
             ) from error
         raise
+
+
+def gone(error: BaseException) -> DatabaseGone:
+    """Return what is raised instead of an error that says that the database is away."""
+    return DatabaseGone(f"the database does not answer ({_first_line(error)})")
 
 
 def away(error: BaseException | None) -> bool:

@@ -82,7 +82,7 @@ def read_all_readably(tables: MetaData) -> None:
                 column.type = Readable(column.type, f"{table.name}.{column.name}")
 
 
-def require_readable(row: Row[Any]) -> None:
+def require_readable(row: Row[*tuple[Any, ...]]) -> None:
     """Refuse a row in which something cannot be read.
 
     Raises:

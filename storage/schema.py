@@ -10,7 +10,7 @@ from storage.engine import reading, writing
 from storage.errors import DatabaseRefused
 from storage.tables import VERSION_TABLE, metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision this program works with."""
 
 _OPTUNA = frozenset({"studies", "trials", "version_info"})

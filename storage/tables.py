@@ -141,6 +141,9 @@ slots = Table(
     Column("owner", JSON(none_as_null=True)),  # ProcessIdentity of the worker
     Column("owner_host", String(200)),  # its ProcessIdentity.machine
     Column("lease_until", Float),
+    Column("claim", String(32)),  # of the call that claimed it last, which may come again
+    Column("device_kind", String(16)),  # on which its epochs were trained; null without any
+    Column("epochs_from", Integer),  # attempt that began its epochs anew; null where none did
     Column("trial_id", Integer),
     Column("trial_number", Integer),
     Column("failure_kind", String(16)),

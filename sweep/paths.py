@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +124,22 @@ class RunFolders:
     @property
     def attempts(self) -> dict[int, Path]:
         """Folders of the attempts so far, by attempt; also those named for slots, as before."""
-        before = attempts_in(self.runs / self.sweep / f"{self.slot:06d}")
-        trial = self.trial
-        return before | (attempts_in(trial) if self._mark(trial).exists() else {})
+        return self._attempts_in([self.trial] if self._mark(self.trial).exists() else [])
+
+    @property
+    def all_attempts(self) -> dict[int, Path]:
+        """Folders of the attempts so far, those under earlier numbers of the trial included.
+
+        A slot that began anew has another trial. Looks into every folder of the stage.
+        """
+        marks = (self.runs / self.sweep / self.stage).glob(f"*/{self._mark(Path()).name}")
+        return self._attempts_in(sorted(mark.parent for mark in marks))
+
+    def _attempts_in(self, trials: Sequence[Path]) -> dict[int, Path]:
+        found = attempts_in(self.runs / self.sweep / f"{self.slot:06d}")
+        for trial in trials:
+            found |= attempts_in(trial)
+        return found
 
     def attempt(self, attempt: int) -> Path:
         """Folder that one attempt writes to; earlier attempts' are only read."""
@@ -141,13 +155,14 @@ class RunFolders:
         folder.mkdir(parents=True, exist_ok=True)
         self._mark(folder).touch()
 
-    def remove_checkpoints(self) -> None:
-        """Remove what attempts left to go on from; a settled slot needs it no more.
+    def remove_checkpoints(self, *, attempts: int = 1) -> None:
+        """Remove what so many attempts left to go on from; a settled slot needs it no more.
 
         Raises:
             OSError: If it cannot be removed.
         """
-        for folder in self.attempts.values():
+        found = self.attempts if attempts == 1 else self.all_attempts
+        for folder in found.values():
             remove_checkpoints(folder)
 
     def _mark(self, folder: Path) -> Path:

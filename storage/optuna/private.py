@@ -12,7 +12,10 @@ from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, event, select
+from sqlalchemy.engine import ExceptionContext
+
+from storage.outage import away, gone
 
 
 def create_trial(storage: RDBStorage, study_id: int, template: FrozenTrial) -> FrozenTrial:
@@ -102,3 +105,13 @@ def use_engine(storage: RDBStorage, engine: Engine, *, read_only: bool = False) 
     begin = "DEFERRED" if read_only else "IMMEDIATE"
     storage.engine = engine.execution_options(sqlite_begin=begin)
     storage.scoped_session.configure(bind=storage.engine)
+
+    @event.listens_for(storage.engine, "handle_error")
+    def _tell_lost_answers(context: ExceptionContext) -> None:
+        # Optuna makes a trial up to five times where a commit got no answer, and each may be there.
+        # The caller repeats it, who knows to look for what is there. A commit has no statement.
+        error = context.sqlalchemy_exception
+        if error is None or context.statement is not None or context.is_pre_ping:
+            return
+        if away(error):
+            raise gone(error) from error

@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.engine import BUSY_TIMEOUT_S, is_read_only, postgresql_options
-from storage.errors import DatabaseRefused
+from storage.errors import DatabaseGone, DatabaseRefused, DatabaseUnusable
 from storage.optuna.private import use_engine
+from storage.outage import telling_outages
 from storage.urls import driver_url, is_sqlite
 
 _OPENING_TRIES = 10
@@ -25,7 +26,8 @@ def open_storage(url: str, engine: Engine) -> RDBStorage:
             For a file that may only be read, one to look (`storage.database.look`).
 
     Raises:
-        DatabaseRefused: If the database cannot be opened or holds another Optuna's schema.
+        DatabaseGone: If the database does not answer now.
+        DatabaseRefused: If it cannot be opened or holds another Optuna's schema.
     """
     read_only = is_read_only(url)
     if read_only:
@@ -44,12 +46,20 @@ def _opened(url: str, engine_options: dict[str, Any]) -> RDBStorage:
     # Optuna makes only those that are missing, so trying again ends with all of them.
     for remaining in reversed(range(_OPENING_TRIES)):
         try:
-            return RDBStorage(url, engine_kwargs=engine_options)
-        except (DBAPIError, RuntimeError) as error:
-            if remaining == 0 or isinstance(error, RuntimeError):
-                cause = " ".join(str(error).split())
-                raise DatabaseRefused(
-                    f"--storage: Optuna cannot use this database ({cause}); name another"
-                ) from error
-            time.sleep(_OPENING_PAUSE_S)
+            with telling_outages():
+                return RDBStorage(url, engine_kwargs=engine_options)
+        except RuntimeError as error:
+            raise _refused(error) from error
+        except DatabaseGone:
+            if remaining == 0:
+                raise
+        except (DatabaseUnusable, DBAPIError) as error:
+            if remaining == 0:
+                raise _refused(error) from error
+        time.sleep(_OPENING_PAUSE_S)
     raise AssertionError("unreachable")
+
+
+def _refused(error: Exception) -> DatabaseRefused:
+    cause = " ".join(str(error).split())
+    return DatabaseRefused(f"--storage: Optuna cannot use this database ({cause}); name another")

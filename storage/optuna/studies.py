@@ -4,9 +4,9 @@ Optuna is a projection of our committed rows: a late or repeated projection writ
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -39,9 +39,11 @@ _DELETED_AT_ONCE = 500
 
 OWNER = "sweep"
 """User attribute of a study: the sweep that it is a study of."""
+BEGUN_IN = "begun_in_attempt"
+"""User attribute of a trial that was not made in its slot's first attempt."""
 SUPERSEDES = "supersedes"
-"""User attribute of a trial of a slot that was queued again: number of the one that failed, which
-Optuna keeps as it is."""
+"""User attribute of a trial of a slot that began anew: number of the one before, which Optuna keeps
+as it is."""
 
 _FINAL = {
     SlotState.COMPLETE: TrialState.COMPLETE,
@@ -74,6 +76,16 @@ def _telling(
             raise TrialGone(f"Optuna has it no more: {error}") from error
 
     return telling
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrial:
+    """A trial as Optuna has it."""
+
+    number: int
+    slot: Any
+    """Id of the slot it was made for; None where it was made by another program."""
+    running: bool
 
 
 class Studies:
@@ -170,12 +182,15 @@ class Studies:
         self.forget()
 
     @_telling
-    def trials(self, name: str) -> dict[int, tuple[int, Any]]:
-        """Return for each trial of a study, by its id: its number, and the slot it is made for."""
-        found = self._storage.get_all_trials(self._id(name), deepcopy=False)
+    def trials(self, name: str) -> dict[int, StoredTrial]:
+        """Return the trials of a study, by their ids."""
         return {
-            private.id_of(trial): (trial.number, trial.user_attrs.get(SLOT_ATTRIBUTE))
-            for trial in found
+            private.id_of(trial): StoredTrial(
+                number=trial.number,
+                slot=trial.user_attrs.get(SLOT_ATTRIBUTE),
+                running=trial.state is TrialState.RUNNING,
+            )
+            for trial in self._storage.get_all_trials(self._id(name), deepcopy=False)
         }
 
     @_telling
@@ -188,10 +203,15 @@ class Studies:
         distributions: Mapping[str, BaseDistribution],
         began: datetime | None = None,
         label: str | None = None,
+        attempt: int = 1,
         supersedes: int | None = None,
     ) -> tuple[int, int]:
-        """Make a running trial for a slot; return its id and number."""
-        others = {LABEL_ATTRIBUTE: label, SUPERSEDES: supersedes}
+        """Make a running trial for an attempt at a slot; return its id and number."""
+        others = {
+            LABEL_ATTRIBUTE: label,
+            BEGUN_IN: attempt if attempt > 1 else None,
+            SUPERSEDES: supersedes,
+        }
         made = self._maker.make(
             self._id(name),
             params=params,
@@ -222,6 +242,8 @@ class Studies:
         sampler: BaseSampler,
         pruner: BasePruner | None = None,
         label: str | None = None,
+        attempt: int = 1,
+        since: int = 0,
     ) -> tuple[int, int, Mapping[str, Any]]:
         """Find or make the running trial of a slot.
 
@@ -230,19 +252,23 @@ class Studies:
             slot: Id of the slot; the trial carries it as a user attribute from its first moment.
             known: Id of the slot's trial, where one was noted.
             begun_before: Whether a trial may have been made for the slot without being noted; it is
-                looked for among the running ones.
+                looked for among the running ones, and the others of the slot are failed.
             params: The settings where they are drawn, else None: `suggest` asks the sampler.
             distributions: Of the settings in `params`.
             suggest: Asks for every setting.
             sampler: The sampler to ask.
             pruner: The pruner of the study, by which some samplers tell the trials to look at.
             label: What the trial is for where that matters; a user attribute of it.
+            attempt: The attempt at the slot.
+            since: Trials of attempts up to this one are not gone on with.
 
         Returns:
             Trial id, trial number, settings.
         """
         study = self._study(name)
-        trial_id = self._find(name, slot) if known is None and begun_before else known
+        earlier = self._running_of(name, slot) if known is None and begun_before else []
+        found = (trial for trial in earlier if trial.user_attrs.get(BEGUN_IN, 1) > since)
+        trial_id = next(map(private.id_of, found), known)
         if trial_id is None:
             trial_id, number = self.make_trial(
                 name,
@@ -250,10 +276,14 @@ class Studies:
                 params=params or {},
                 distributions=distributions,
                 label=label,
-                supersedes=self._last_failed(name, slot) if begun_before else None,
+                attempt=attempt,
+                supersedes=self._last_ended(name, slot, earlier) if begun_before else None,
             )
         else:
             number = self._storage.get_trial_number_from_id(trial_id)
+        for trial in earlier:
+            if trial.number != number:
+                self.supersede(private.id_of(trial), by=number)
         if params is None:
             study.sampler = sampler
             private.use_pruner(study, pruner or NopPruner())
@@ -314,21 +344,26 @@ class Studies:
             )
 
     @_telling
-    def bury_strays(self, name: str, numbers: Mapping[int, int]) -> None:
+    def bury_strays(self, name: str, numbers: Mapping[int, int | None]) -> None:
         """Fail the trials still running in a study whose slots are all closed.
 
         Args:
             name: The study.
-            numbers: The trial number of each slot, by slot id.
+            numbers: The trial number of each slot, by slot id; None where it ended without one.
         """
-        for trial in self._running(name):
+        try:
+            running = self._running(name)
+        except KeyError:  # none was ever made, or it was deleted
+            self.forget()
+            return
+        for trial in running:
             slot = trial.user_attrs.get(SLOT_ATTRIBUTE)
             if isinstance(slot, int) and slot in numbers:  # others are a notebook's own
                 self.supersede(private.id_of(trial), by=numbers[slot])
 
     @_telling
-    def supersede(self, trial_id: int, *, by: int) -> None:
-        """Fail a running trial in whose place its slot has another, of this number."""
+    def supersede(self, trial_id: int, *, by: int | None) -> None:
+        """Fail a running trial in whose place its slot has another, of this number, or none."""
         with suppress(UpdateFinishedTrialError):  # another worker was faster
             self._storage.set_trial_user_attr(trial_id, "superseded_by", by)
             self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
@@ -348,16 +383,16 @@ class Studies:
             self._studies[name] = optuna.load_study(storage=self._storage, study_name=name)
         return self._studies[name]
 
-    def _last_failed(self, name: str, slot: int) -> int | None:
+    def _last_ended(self, name: str, slot: int, ending: Sequence[FrozenTrial]) -> int | None:
+        """Return the number of a slot's last trial that failed, or is about to."""
         failed = self._storage.get_all_trials(
             self._id(name), deepcopy=False, states=(TrialState.FAIL,)
         )
         numbers = [t.number for t in failed if t.user_attrs.get(SLOT_ATTRIBUTE) == slot]
-        return max(numbers, default=None)
+        return max([*numbers, *(trial.number for trial in ending)], default=None)
 
-    def _find(self, name: str, slot: int) -> int | None:
-        found = (t for t in self._running(name) if t.user_attrs.get(SLOT_ATTRIBUTE) == slot)
-        return next((private.id_of(trial) for trial in found), None)
+    def _running_of(self, name: str, slot: int) -> list[FrozenTrial]:
+        return [t for t in self._running(name) if t.user_attrs.get(SLOT_ATTRIBUTE) == slot]
 
 
 def _refuse_foreign(study: optuna.Study, *, owner: Any) -> None:

@@ -41,6 +41,14 @@ def end(
     )
 
 
+def ending(connection: Connection, slot: int, attempt: int) -> str | None:
+    """Return how an attempt ended; None while it goes on."""
+    query = select(attempts.c.ending).where(
+        attempts.c.slot_id == slot, attempts.c.attempt == attempt
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
 def retried(connection: Connection, slot: int, attempt: int) -> None:
     """Note that a user had the slot queued again: the attempts before count no more."""
     connection.execute(
@@ -65,11 +73,19 @@ def last_retry(connection: Connection, slot: int) -> int:
     return found if isinstance(found, int) else 0
 
 
-def count(connection: Connection, slot: int, endings: Collection[str]) -> int:
-    """Count a slot's attempts that ended in one of these ways, since it was last queued again."""
+def count(connection: Connection, slot: int, endings: Collection[str], *, before: int) -> int:
+    """Count a slot's attempts that ended in one of these ways, since it was last queued again.
+
+    Args:
+        connection: To the database.
+        slot: Its id.
+        endings: The ways.
+        before: Only attempts before this one count.
+    """
     query = select(func.count()).where(
         attempts.c.slot_id == slot,
         attempts.c.attempt > last_retry(connection, slot),
+        attempts.c.attempt < before,
         attempts.c.ending.in_(list(endings)),
     )
     return int(connection.execute(query).scalar_one())

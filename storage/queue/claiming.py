@@ -1,27 +1,81 @@
 """Which slot a worker gets next."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, true, update
 
 from storage.engine import now_s
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts
+from storage.queue.kinds import KindWatch
 from storage.queue.leases import LEASE_S, Lease
 from storage.queue.slots import Slot, any_slot, named, of_stage
-from storage.queue.takeover import LeaseWatch, same_lease
+from storage.queue.takeover import CANDIDATE, CANDIDATES, LeaseWatch, same_lease
 from storage.readable import require_readable
 from storage.states import SlotState, StageState, SweepState
 from storage.tables import record_of, slots, stages, sweeps
 
 
+@dataclass(frozen=True, kw_only=True)
+class Claimant:
+    """Who claims a slot."""
+
+    worker: str
+    owner: ProcessIdentity
+    """The worker's process."""
+    device_kind: str | None
+    """What it trains on; None to take slots of any kind."""
+    token: str
+    """Of this claim; the same when it is repeated because no answer came."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What is written into the slot."""
+        return {
+            "state": SlotState.RUNNING,
+            "attempt": slots.c.attempt + 1,
+            "worker": self.worker,
+            "owner": vars(self.owner),
+            "owner_host": self.owner.machine,
+            "lease_until": now_s() + LEASE_S,
+            "claim": self.token,
+        }
+
+    @property
+    def fitting(self) -> ColumnElement[bool]:
+        """The condition that a slot was not begun on another kind of device."""
+        if self.device_kind is None:
+            return true()
+        return or_(slots.c.device_kind.is_(None), slots.c.device_kind == self.device_kind)
+
+    def fits(self, device_kind: str | None) -> bool:
+        """Whether a slot that was begun on a kind of device was begun on this worker's."""
+        return None in (device_kind, self.device_kind) or device_kind == self.device_kind
+
+
+def held(connection: Connection, claimant: Claimant) -> Lease | None:
+    """Return the slot that this very claim took before, if it did and holds it still."""
+    slot = connection.execute(
+        update(slots)
+        .where(slots.c.claim == claimant.token, slots.c.state == SlotState.RUNNING)
+        .values(lease_until=now_s() + LEASE_S)
+        .returning(*slots.c)
+    ).first()
+    if slot is None:
+        return None
+    query = _stages_of(()).where(stages.c.id == slot.stage_id)
+    return _lease(connection, claimant, slot, connection.execute(query).one())
+
+
 def claim(
     connection: Connection,
-    worker: str,
-    owner: ProcessIdentity,
+    claimant: Claimant,
     names: Collection[str],
     watch: LeaseWatch,
+    kinds: KindWatch,
     *,
     without: Collection[int] = (),
 ) -> Lease | None:
@@ -29,43 +83,51 @@ def claim(
 
     Args:
         connection: In a transaction that writes.
-        worker: Who takes it.
-        owner: The worker's process.
+        claimant: Who takes it.
         names: Sweeps to look at; all when empty.
         watch: Knows which workers are lost.
+        kinds: Knows which slots no worker of their kind of device will take.
         without: Ids of slots that are left alone.
 
     Raises:
         RowUnreadable: If the slot cannot be read.
     """
-    values = {
-        "state": SlotState.RUNNING,
-        "attempt": slots.c.attempt + 1,
-        "worker": worker,
-        "owner": vars(owner),
-        "owner_host": owner.machine,
-        "lease_until": now_s() + LEASE_S,
-    }
-    if watch.due:
-        return _claim_abandoned(connection, names, values, watch, without) or _claim_queued(
-            connection, names, values, without
-        )
-    return _claim_queued(connection, names, values, without) or _claim_abandoned(
-        connection, names, values, watch, without
-    )
+    due = watch.due
+    if not due and (lease := _claim_queued(connection, claimant, names, without)) is not None:
+        return lease
+    served = sweeps.c.state.in_([SweepState.ACTIVE, SweepState.CANCELLED])
+    query = _stages_of(names).where(stages.c.state == StageState.OPEN, served)
+    found = {stage.stage_id: stage for stage in connection.execute(query)}
+    lost = watch.abandoned(connection, found.keys(), without)
+    # A cancelled one is not trained any more, so that any worker can end it.
+    cancelled = {one for one, stage in found.items() if stage.sweep_state is SweepState.CANCELLED}
+    fits = [slot.stage_id in cancelled or claimant.fits(slot.device_kind) for slot in lost]
+    lease = _take_first(connection, claimant, list(compress(lost, fits)), found)
+    if lease is None and due:
+        lease = _claim_queued(connection, claimant, names, without)
+    if lease is not None or claimant.device_kind is None:
+        return lease
+    others = [slot for slot, one_fits in zip(lost, fits, strict=True) if not one_fits]
+    others += _queued_of_other_kinds(connection, claimant, found.keys() - cancelled, without)
+    given_up = kinds.given_up(connection, others)
+    return _take_first(connection, claimant, [given_up] if given_up is not None else [], found)
 
 
 def _claim_queued(
     connection: Connection,
+    claimant: Claimant,
     names: Collection[str],
-    values: Mapping[str, Any],
     without: Collection[int],
 ) -> Lease | None:
     """Take the first queued slot of the most urgent sweep, by priority and age."""
-    queued = and_(slots.c.state == SlotState.QUEUED, _none_of(without))
+    queued = (slots.c.state == SlotState.QUEUED) & claimant.fitting & _none_of(without)
     for stage in connection.execute(
-        _open_stages(names)
-        .where(sweeps.c.state == SweepState.ACTIVE, any_slot(queued).is_not(None))
+        _stages_of(names)
+        .where(
+            stages.c.state == StageState.OPEN,
+            sweeps.c.state == SweepState.ACTIVE,
+            any_slot(queued).is_not(None),
+        )
         .order_by(sweeps.c.priority.desc(), stages.c.id)
     ).all():
         first = (
@@ -79,56 +141,72 @@ def _claim_queued(
         claimed = connection.execute(
             update(slots)
             .where(slots.c.id == first, queued)
-            .values(started_at=func.coalesce(slots.c.started_at, now_s()), **values)
+            .values(started_at=func.coalesce(slots.c.started_at, now_s()), **claimant.values)
             .returning(*slots.c)
         ).first()
         if claimed is not None:
-            return _begin(connection, claimed, stage)
+            return _begin(connection, claimant, claimed, stage)
     return None
 
 
-def _claim_abandoned(
+def _queued_of_other_kinds(
     connection: Connection,
-    names: Collection[str],
-    values: Mapping[str, Any],
-    watch: LeaseWatch,
+    claimant: Claimant,
+    of_stages: Collection[int],
     without: Collection[int],
-) -> Lease | None:
-    """Take over a slot whose worker is lost; also one of a cancelled sweep, which ends so."""
-    served = sweeps.c.state.in_([SweepState.ACTIVE, SweepState.CANCELLED])
-    found: dict[int, Row[Any]] = {
-        stage.stage_id: stage for stage in connection.execute(_open_stages(names).where(served))
-    }
-    lost = watch.abandoned(connection, found.keys(), without)
-    if lost is None:
-        return None
-    claimed = connection.execute(
-        update(slots)
+) -> Sequence[Row[Any]]:
+    """Read the queued slots of these stages that were begun on another kind of device."""
+    query = (
+        select(*CANDIDATE)
         .where(
-            slots.c.id == lost.id,
-            slots.c.attempt == lost.attempt,
-            slots.c.state == SlotState.RUNNING,
-            same_lease(lost),
+            slots.c.stage_id.in_(list(of_stages)),
+            slots.c.state == SlotState.QUEUED,
+            slots.c.device_kind != claimant.device_kind,
+            _none_of(without),
         )
-        .values(**values)
-        .returning(*slots.c)
-    ).first()
-    return None if claimed is None else _begin(connection, claimed, found[claimed.stage_id])
+        .order_by(slots.c.stage_id, slots.c.ordinal)
+        .limit(CANDIDATES)
+    )
+    return list(connection.execute(query))
 
 
 def _none_of(ids: Collection[int]) -> ColumnElement[bool]:
     return slots.c.id.not_in(list(ids)) if ids else true()
 
 
-def _open_stages(names: Collection[str]) -> Select[Any]:
+def _take_first(
+    connection: Connection,
+    claimant: Claimant,
+    candidates: Sequence[Row[Any]],
+    of_stages: Mapping[int, Row[Any]],
+) -> Lease | None:
+    """Take the first of these slots that has not changed since it was read."""
+    for slot in candidates:
+        claimed = connection.execute(
+            update(slots)
+            .where(
+                slots.c.id == slot.id,
+                slots.c.attempt == slot.attempt,
+                slots.c.state == slot.state,
+                same_lease(slot),
+            )
+            .values(**claimant.values)
+            .returning(*slots.c)
+        ).first()
+        if claimed is not None:
+            return _begin(connection, claimant, claimed, of_stages[claimed.stage_id])
+    return None
+
+
+def _stages_of(names: Collection[str]) -> Select[Any]:
     return (
-        select(stages.c.id.label("stage_id"), *of_stage())
+        select(stages.c.id.label("stage_id"), sweeps.c.state.label("sweep_state"), *of_stage())
         .join(sweeps, sweeps.c.id == stages.c.sweep_id)
-        .where(stages.c.state == StageState.OPEN, named(names))
+        .where(named(names))
     )
 
 
-def _begin(connection: Connection, slot: Row[Any], stage: Row[Any]) -> Lease:
+def _begin(connection: Connection, claimant: Claimant, slot: Row[Any], stage: Row[Any]) -> Lease:
     """Note the attempt that begins with the claim of a slot.
 
     Raises:
@@ -136,13 +214,25 @@ def _begin(connection: Connection, slot: Row[Any], stage: Row[Any]) -> Lease:
     """
     require_readable(stage)
     require_readable(slot)
-    found = record_of(Slot, slot, **stage._mapping)
     attempts.begin(connection, slot.id, slot.attempt, slot.worker)
+    return _lease(connection, claimant, slot, stage)
+
+
+def _lease(connection: Connection, claimant: Claimant, slot: Row[Any], stage: Row[Any]) -> Lease:
+    of_slot = {name: value for name, value in stage._mapping.items() if name != "sweep_state"}
     first = slot.attempt == 1
+    anew = not claimant.fits(slot.device_kind)
+    since = 0 if first else attempts.last_retry(connection, slot.id)
+    if slot.epochs_from is not None:
+        since = max(since, slot.epochs_from - 1)
     return Lease(
-        slot=found,
+        slot=record_of(Slot, slot, **of_slot),
         attempt=slot.attempt,
         worker=slot.worker,
-        lost=0 if first else attempts.count(connection, slot.id, [attempts.LOST]),
-        since=0 if first else attempts.last_retry(connection, slot.id),
+        lost=0
+        if first
+        else attempts.count(connection, slot.id, [attempts.LOST], before=slot.attempt),
+        since=slot.attempt - 1 if anew else since,
+        device_kind=claimant.device_kind,
+        anew=anew,
     )

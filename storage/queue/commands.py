@@ -2,15 +2,15 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from storage.engine import now_s, writing
 from storage.errors import CommandRefused
-from storage.queue.sweeps import get
+from storage.queue.locks import lock_sweep
+from storage.queue.settling import CANCELLED
+from storage.queue.sweeps import find, get
 from storage.states import SlotState, SweepState
 from storage.tables import slots, stages, sweeps
-
-_CANCELLED = "the sweep was cancelled"
 
 
 def pause(engine: Engine, name: str) -> bool:
@@ -23,7 +23,8 @@ def pause(engine: Engine, name: str) -> bool:
         SweepNotFound: If there is no sweep of this name.
         CommandRefused: If it is done or cancelled.
     """
-    return _move(engine, name, [SweepState.ACTIVE], SweepState.PAUSED)
+    with writing(engine) as connection:
+        return _move(connection, name, [SweepState.ACTIVE], SweepState.PAUSED)
 
 
 def resume(engine: Engine, name: str) -> bool:
@@ -33,7 +34,8 @@ def resume(engine: Engine, name: str) -> bool:
         SweepNotFound: If there is no sweep of this name.
         CommandRefused: If it is done or cancelled.
     """
-    return _move(engine, name, [SweepState.PAUSED], SweepState.ACTIVE)
+    with writing(engine) as connection:
+        return _move(connection, name, [SweepState.PAUSED], SweepState.ACTIVE)
 
 
 def cancel(engine: Engine, name: str) -> bool:
@@ -43,25 +45,20 @@ def cancel(engine: Engine, name: str) -> bool:
         SweepNotFound: If there is no sweep of this name.
         CommandRefused: If it is done.
     """
-    moved = _move(engine, name, [SweepState.ACTIVE, SweepState.PAUSED], SweepState.CANCELLED)
+    before = [SweepState.ACTIVE, SweepState.PAUSED]
     of_sweep = (
         select(stages.c.id)
         .join(sweeps, sweeps.c.id == stages.c.sweep_id)
         .where(sweeps.c.name == name)
     )
     with writing(engine) as connection:
+        moved = _move(connection, name, before, SweepState.CANCELLED)
         connection.execute(
             update(slots)
             .where(slots.c.stage_id.in_(of_sweep), slots.c.state == SlotState.QUEUED)
-            .values(
-                state=SlotState.CANCELLED,
-                failure_kind=SlotState.CANCELLED,
-                message=_CANCELLED,
-                finished_at=now_s(),
-                unprojected=slots.c.trial_id.is_not(None),
-            )
+            .values(**CANCELLED, finished_at=now_s(), unprojected=slots.c.trial_id.is_not(None))
         )
-    return moved
+        return moved
 
 
 def set_priority(engine: Engine, name: str, priority: int) -> None:
@@ -75,17 +72,15 @@ def set_priority(engine: Engine, name: str, priority: int) -> None:
         connection.execute(update(sweeps).where(sweeps.c.id == sweep_id).values(priority=priority))
 
 
-def _move(engine: Engine, name: str, before: Collection[SweepState], state: SweepState) -> bool:
+def _move(
+    connection: Connection, name: str, before: Collection[SweepState], state: SweepState
+) -> bool:
     """Bring a sweep from one of some states to another; False if it is there already."""
-    with writing(engine) as connection:
-        moved = connection.execute(
-            update(sweeps)
-            .where(sweeps.c.name == name, sweeps.c.state.in_(list(before)))
-            .values(state=state)
-        )
-    if moved.rowcount:
-        return True
-    found = get(engine, name).state
-    if found is not state:
+    sweep_id = find(connection, name).id
+    found = lock_sweep(connection, sweep_id)
+    if found is state:
+        return False
+    if found not in before:
         raise CommandRefused(f"sweep {name!r} is {found} and cannot become {state} any more")
-    return False
+    connection.execute(update(sweeps).where(sweeps.c.id == sweep_id).values(state=state))
+    return True

@@ -15,7 +15,7 @@ from storage.engine import now_s, reading, writing
 from storage.errors import CommandRefused
 from storage.outage import telling_outages
 from storage.process_identity import ProcessIdentity
-from storage.queue.stages import locked
+from storage.queue.locks import lock_sweep
 from storage.queue.sweeps import find
 from storage.sqlite import locked_folder
 from storage.states import SlotState, SweepState
@@ -112,10 +112,10 @@ def mark(engine: Engine, name: str) -> None:
         CommandRefused: If workers are at trials of it.
     """
     with writing(engine) as connection:
-        locked(connection, name)
         sweep = find(connection, name)
-        if sweep.state is not SweepState.DELETING and (at_it := _holders(connection, sweep.id)):
-            raise CommandRefused(held(name, sweep.state, at_it))
+        state = lock_sweep(connection, sweep.id)
+        if state is not SweepState.DELETING and (at_it := _holders(connection, sweep.id)):
+            raise CommandRefused(held(name, state, at_it))
         connection.execute(
             update(slots)
             .where(slots.c.id.in_(_slots_of(sweep.id)), slots.c.state.in_(_HELD))
@@ -170,9 +170,8 @@ def remove(engine: Engine, name: str) -> None:
 
 
 def _marked(connection: Connection, name: str) -> int:
-    locked(connection, name)
     sweep = find(connection, name)
-    if sweep.state is not SweepState.DELETING:
+    if lock_sweep(connection, sweep.id) is not SweepState.DELETING:
         raise CommandRefused(f"sweep {name!r} was submitted anew meanwhile; nothing of it is gone")
     return sweep.id
 

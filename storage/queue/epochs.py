@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from storage.engine import now_s, upsert
+from storage.queue.leases import Lease, renew, write_under
 from storage.queue.slots import Slot
 from storage.states import SweepState
-from storage.tables import epochs, sweeps
+from storage.tables import epochs, slots, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,27 @@ def record(
         select(decided.scalar_subquery(), state.scalar_subquery())
     ).one()
     return Standing(decision=decision, sweep=sweep)
+
+
+def begin_anew(connection: Connection, lease: Lease) -> None:
+    """Drop the epochs of the attempts before, and the slot's trial; again changes nothing.
+
+    Raises:
+        LeaseLost: If another worker holds the slot now.
+    """
+    renew(connection, lease)
+    begun = select(slots.c.epochs_from).where(slots.c.id == lease.slot.id)
+    if connection.execute(begun).scalar_one() == lease.attempt:
+        return
+    write_under(
+        connection,
+        lease,
+        epochs_from=lease.attempt,
+        device_kind=lease.device_kind,
+        trial_id=None,
+        trial_number=None,
+    )
+    connection.execute(delete(epochs).where(epochs.c.slot_id == lease.slot.id))
 
 
 def decide(connection: Connection, slot: Slot, *, epoch: int, decision: str) -> None:

@@ -26,7 +26,11 @@ class Lease:
     lost: int = 0
     """How many earlier attempts ended with their worker."""
     since: int = 0
-    """Attempts up to this one are not gone on from: the slot was queued again after them."""
+    """Attempts up to this one are not gone on from: the slot began anew after them."""
+    device_kind: str | None = None
+    """What kind of device the worker trains on; None where it does not say."""
+    anew: bool = False
+    """Whether the slot was begun on another kind of device, so that it must begin anew on this."""
 
 
 def write_under(connection: Connection, lease: Lease, **values: Any) -> None:
@@ -49,13 +53,18 @@ def write_under(connection: Connection, lease: Lease, **values: Any) -> None:
         raise LeaseLost(f"slot {lease.slot.id}: attempt {lease.attempt} was taken over or settled")
 
 
-def renew(connection: Connection, lease: Lease) -> None:
+def renew(connection: Connection, lease: Lease, **values: Any) -> None:
     """Let the lease hold for `LEASE_S` from now, and note its worker's sign of life.
+
+    Args:
+        connection: In a transaction that writes.
+        lease: The right to the slot.
+        values: What else to write into the slot.
 
     Raises:
         LeaseLost: If another worker holds the slot now.
     """
-    write_under(connection, lease, lease_until=now_s() + LEASE_S)
+    write_under(connection, lease, lease_until=now_s() + LEASE_S, **values)
     connection.execute(
         update(workers).where(workers.c.id == lease.worker).values(last_seen=now_s())
     )

@@ -5,21 +5,24 @@ token) and uses the database's clock.
 """
 
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 
 from storage.engine import now_s, reading, writing
 from storage.errors import LeaseLost, RowUnreadable
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts, claiming, epochs, leases, settling
+from storage.queue.claiming import Claimant
 from storage.queue.epochs import Standing
+from storage.queue.kinds import KindWatch
 from storage.queue.leases import LEASE_S, Lease
 from storage.queue.settling import Settled
 from storage.queue.takeover import LeaseWatch
 from storage.states import SlotState, SweepState
-from storage.tables import slots, sweeps
+from storage.tables import sweeps
 
 
 class Queue:
@@ -27,7 +30,7 @@ class Queue:
 
     Args:
         engine: That of a `storage.database.Database`.
-        clock: Monotonic seconds; only for how long this process has watched an expired lease.
+        clock: Monotonic seconds; only for how long this process has watched what others should do.
     """
 
     renewal_s = LEASE_S / 3
@@ -36,11 +39,19 @@ class Queue:
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._watch = LeaseWatch(self.renewal_s, clock)
+        self._kinds = KindWatch(clock)
+        self._unanswered: str | None = None
+        """Token of a claim that may have been committed."""
         self._unreadable: dict[int, RowUnreadable] = {}
         """Slots that were found so, which others go before."""
 
     def claim(
-        self, worker: str, owner: ProcessIdentity, *, names: Collection[str] = ()
+        self,
+        worker: str,
+        owner: ProcessIdentity,
+        *,
+        names: Collection[str] = (),
+        device_kind: str | None = None,
     ) -> Lease | None:
         """Claim the next slot of the active sweeps, or of those named; None when there is none.
 
@@ -49,24 +60,44 @@ class Queue:
         a sampler or pruner should hear of them in their turn. They may be of cancelled sweeps,
         which come to their end so.
 
+        A slot that was begun on another kind of device comes last, when no worker of that kind
+        will take it; it must begin anew then. A claim that got no answer is made again by the
+        next call: that one returns the slot which it took.
+
+        Args:
+            worker: Who claims.
+            owner: The worker's process.
+            names: Sweeps to look at; all when empty.
+            device_kind: What the worker trains on; None to take slots of any kind.
+
         Raises:
             RowUnreadable: If a slot, or a stage, cannot be read, and no other slot is to be had.
         """
         while True:
+            again = self._unanswered
+            token = self._unanswered = again or uuid.uuid4().hex
+            claimant = Claimant(worker=worker, owner=owner, device_kind=device_kind, token=token)
             try:
-                with writing(self._engine) as connection:
-                    lease = claiming.claim(
-                        connection, worker, owner, names, self._watch, without=self._unreadable
-                    )
+                lease = self._claimed(claimant, names, again=again is not None)
             except RowUnreadable as error:
+                self._unanswered = None  # nothing was committed
                 if error.row is None or error.row in self._unreadable:
                     raise
                 self._unreadable[error.row] = error
                 continue
+            self._unanswered = None
             if lease is None and self._unreadable:
                 found, self._unreadable = self._unreadable, {}  # somebody may mend them
                 raise next(iter(found.values()))
             return lease
+
+    def _claimed(self, claimant: Claimant, names: Collection[str], *, again: bool) -> Lease | None:
+        with writing(self._engine) as connection:
+            if again and (lease := claiming.held(connection, claimant)) is not None:
+                return lease
+            return claiming.claim(
+                connection, claimant, names, self._watch, self._kinds, without=self._unreadable
+            )
 
     def renew(self, lease: Lease) -> None:
         """Prolong the lease.
@@ -101,11 +132,23 @@ class Queue:
         Raises:
             LeaseLost: If another worker holds the slot now.
         """
+        begun = {} if lease.device_kind is None else {"device_kind": lease.device_kind}
         with writing(self._engine) as connection:
-            leases.renew(connection, lease)
+            leases.renew(connection, lease, **begun)
             return epochs.record(
                 connection, lease.slot, epoch=epoch, map50=map50, map50_95=map50_95, report=report
             )
+
+    def begin_anew(self, lease: Lease) -> None:
+        """Let the slot's epochs count from this attempt on, which cannot go on from those before.
+
+        Their epochs are dropped as a whole, and the slot's trial is to be made again.
+
+        Raises:
+            LeaseLost: If another worker holds the slot now.
+        """
+        with writing(self._engine) as connection:
+            epochs.begin_anew(connection, lease)
 
     def record_decision(self, lease: Lease, *, epoch: int, decision: str) -> None:
         """Commit what was decided after an epoch.
@@ -167,6 +210,8 @@ class Queue:
     ) -> Settled | None:
         """Fail the slot, or give it back while it has retries left; None if it was given back.
 
+        A slot with retries left ends as cancelled where its sweep was.
+
         Args:
             lease: The right to the slot.
             kind: Why the attempt failed.
@@ -178,22 +223,26 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            failed = attempts.count(connection, lease.slot.id, counted or [kind])
+            failed = attempts.count(
+                connection, lease.slot.id, counted or [kind], before=lease.attempt
+            )
             if failed < retries:
-                settling.release(connection, lease, kind, message)
-                return None
+                return settling.release(connection, lease, kind, message)
             return settling.settle(
                 connection, lease, state=SlotState.FAILED, failure_kind=kind, message=message
             )
 
-    def release(self, lease: Lease, reason: str, message: str | None = None) -> None:
+    def release(self, lease: Lease, reason: str, message: str | None = None) -> Settled | None:
         """Give the slot back, to be claimed again; `reason` is one word, kept with the attempt.
+
+        Returns:
+            The slot where its sweep was cancelled, so that it ended instead; else None.
 
         Raises:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            settling.release(connection, lease, reason, message)
+            return settling.release(connection, lease, reason, message)
 
     def unclosed(self) -> list[str]:
         """List the sweeps with settled slots that Optuna was not told of."""
@@ -211,8 +260,6 @@ class Queue:
             return settling.unprojected(connection, names, [] if unreadable is None else unreadable)
 
     def close(self, settled: Settled) -> None:
-        """Note that Optuna was told of a settled slot."""
+        """Note that Optuna was told of a settled slot, unless there is more to tell by now."""
         with writing(self._engine) as connection:
-            connection.execute(
-                update(slots).where(slots.c.id == settled.slot.id).values(unprojected=False)
-            )
+            settling.close(connection, settled)

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, Row, delete, select, update
 from storage.engine import writing
 from storage.errors import CommandRefused
 from storage.queue import attempts
+from storage.queue.locks import lock_sweep
 from storage.queue.slots import any_slot
-from storage.queue.stages import locked
-from storage.queue.sweeps import find
+from storage.queue.sweeps import find, refuse_ended
 from storage.states import SlotState, StageState, SweepState
 from storage.tables import epochs, slots, stages, sweeps
 
@@ -28,15 +28,8 @@ def retry(engine: Engine, name: str, kinds: Collection[str] = ()) -> int:
         CommandRefused: If it was cancelled, is being deleted, or there is no such slot.
     """
     with writing(engine) as connection:
-        locked(connection, name)
         sweep = find(connection, name)
-        if sweep.state is SweepState.CANCELLED:
-            raise CommandRefused(
-                f"sweep {name!r} was cancelled, which is final; "
-                "submit its file under another `name`"
-            )
-        if sweep.state is SweepState.DELETING:
-            raise CommandRefused(f"sweep {name!r} is being deleted")
+        refuse_ended(name, lock_sweep(connection, sweep.id))
         failed = _failed(connection, sweep.id)
         chosen = [slot for slot in failed if not kinds or slot.failure_kind in kinds]
         if not chosen:
@@ -82,6 +75,7 @@ def _queue_again(connection: Connection, slot: Row[Any]) -> None:
             trial_number=None,
             **dict.fromkeys(("failure_kind", "message", "finished_at")),
             **dict.fromkeys(("worker", "owner", "owner_host", "lease_until")),
+            **dict.fromkeys(("device_kind", "epochs_from")),
         )
     )
 

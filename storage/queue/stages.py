@@ -1,12 +1,14 @@
 """The stages of a sweep: opened when their turn comes, done when their last slot is closed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, exists, func, insert, select, update
 
 from storage.engine import reading, writing
+from storage.errors import SweepExists
+from storage.queue.locks import lock_sweep
 from storage.queue.slots import any_slot
 from storage.states import SlotState, StageState, SweepState
 from storage.tables import record_of, slots, stages, sweeps
@@ -53,13 +55,26 @@ def insert_stage(connection: Connection, sweep_id: int, stage: NewStage) -> None
     _fill(connection, stage_id, stage.slots or ())
 
 
-def locked(connection: Connection, sweep: str) -> None:
-    """Keep other processes from finishing or reopening a sweep's stages in this transaction.
+def is_there(connection: Connection, sweep_id: int, stage: NewStage) -> bool:
+    """Whether a sweep has this stage already.
 
-    On PostgreSQL a statement sees what was committed before it began, not what it waited for; so
-    the lock is taken by one of its own. On SQLite the writer has the whole database.
+    Raises:
+        SweepExists: If it has another of this name.
     """
-    connection.execute(select(sweeps.c.id).where(sweeps.c.name == sweep).with_for_update())
+    row = connection.execute(
+        select(stages).where(stages.c.sweep_id == sweep_id, stages.c.name == stage.name)
+    ).first()
+    if row is None:
+        return False
+    there = record_of(NewStage, row, slots=stage.slots)
+    if stage.slots is not None:  # without, those that it has were planned since
+        made = connection.execute(
+            select(slots).where(slots.c.stage_id == row.id).order_by(slots.c.ordinal)
+        )
+        there = replace(there, slots=[record_of(NewSlot, slot) for slot in made])
+    if there != stage:
+        raise SweepExists(f"the sweep has another stage {stage.name!r} already")
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +91,17 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
     """Mark what is done as done: stages whose every slot is closed, then the sweep.
 
     Returns:
-        The next stage to open (`open_stage`), or None when none is ready.
+        The next stage to open (`open_stage`), or None when none is ready. A cancelled sweep's
+        stages that wait do so for good.
     """
     unfinished = exists().where(stages.c.sweep_id == sweeps.c.id, stages.c.state != StageState.DONE)
-    sweep_id = select(sweeps.c.id).where(sweeps.c.name == sweep).scalar_subquery()
     with writing(engine) as connection:
-        locked(connection, sweep)
+        sweep_id = connection.execute(
+            select(sweeps.c.id).where(sweeps.c.name == sweep)
+        ).scalar_one_or_none()
+        if sweep_id is None:
+            return None
+        state = lock_sweep(connection, sweep_id)
         connection.execute(
             update(stages)
             .where(stages.c.sweep_id == sweep_id, stages.c.state == StageState.OPEN, *_closed())
@@ -89,7 +109,7 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
         )
         connection.execute(
             update(sweeps)
-            .where(sweeps.c.name == sweep, sweeps.c.state == SweepState.ACTIVE, ~unfinished)
+            .where(sweeps.c.id == sweep_id, sweeps.c.state == SweepState.ACTIVE, ~unfinished)
             .values(state=SweepState.DONE)
         )
         following = connection.execute(
@@ -99,6 +119,8 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
             .limit(1)
         ).first()
     if following is None or following.state != StageState.WAITING:
+        return None
+    if state in (SweepState.CANCELLED, SweepState.DELETING):
         return None
     return record_of(WaitingStage, following)
 
@@ -145,13 +167,11 @@ def all_closed(engine: Engine, stage_id: int) -> bool:
         return connection.execute(query).first() is not None
 
 
-def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int]:
-    """Return the trial number of each of a stage's slots that has a trial, by slot id."""
+def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int | None]:
+    """Return the trial number of each of a stage's slots, None without a trial, by slot id."""
     with reading(engine) as connection:
         rows = connection.execute(
-            select(slots.c.id, slots.c.trial_number).where(
-                slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None)
-            )
+            select(slots.c.id, slots.c.trial_number).where(slots.c.stage_id == stage_id)
         ).all()
     return {row.id: row.trial_number for row in rows if isinstance(row.trial_number, int)}
 
@@ -166,8 +186,18 @@ def settings_of(engine: Engine, stage_id: int) -> list[Mapping[str, Any]]:
 
 
 def open_stage(engine: Engine, stage_id: int, new: Sequence[NewSlot]) -> bool:
-    """Fill a waiting stage and open it; False when another process did so before."""
+    """Fill a waiting stage and open it.
+
+    Returns:
+        False when another process did so before, or the sweep was cancelled or deleted meanwhile.
+    """
+    of_stage = select(stages.c.sweep_id).where(stages.c.id == stage_id)
     with writing(engine) as connection:
+        sweep_id = connection.execute(of_stage).scalar_one_or_none()
+        if sweep_id is None:
+            return False
+        if lock_sweep(connection, sweep_id) in (SweepState.CANCELLED, SweepState.DELETING):
+            return False
         opened = connection.execute(
             update(stages)
             .where(stages.c.id == stage_id, stages.c.state == StageState.WAITING)

@@ -6,14 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage.engine import now_s, reading, writing
-from storage.errors import SweepExists, SweepNotFound
+from storage.errors import CommandRefused, SweepNotFound
+from storage.queue.locks import lock_sweep
 from storage.queue.slots import any_slot
-from storage.queue.stages import NewStage, insert_stage
-from storage.states import SlotState, SweepState
+from storage.queue.stages import NewStage, insert_stage, is_there
+from storage.states import SlotState, StageState, SweepState
 from storage.tables import record_of, slots, stages, sweeps
 
 
@@ -69,23 +70,38 @@ def create(engine: Engine, submission: Submission, new_stages: Sequence[NewStage
 
 
 def add_stage(engine: Engine, sweep: str, stage: NewStage) -> None:
-    """Append a stage to a sweep and make the sweep active again.
+    """Append a stage to a sweep and make the sweep active again; the same again changes nothing.
 
     Raises:
         SweepNotFound: If there is no sweep of this name.
-        SweepExists: If the sweep has a stage of this name.
+        SweepExists: If the sweep has another stage of this name.
+        CommandRefused: If the sweep was cancelled or is being deleted.
     """
-    sweep_id = get(engine, sweep).id
-    try:
-        with writing(engine) as connection:
-            insert_stage(connection, sweep_id, stage)
-            connection.execute(
-                update(sweeps)
-                .where(sweeps.c.id == sweep_id, sweeps.c.state == SweepState.DONE)
-                .values(state=SweepState.ACTIVE)
-            )
-    except IntegrityError as error:
-        raise SweepExists(f"sweep {sweep!r} has a stage {stage.name!r} already") from error
+    with writing(engine) as connection:
+        sweep_id = find(connection, sweep).id
+        refuse_ended(sweep, lock_sweep(connection, sweep_id))
+        if is_there(connection, sweep_id, stage):
+            return
+        insert_stage(connection, sweep_id, stage)
+        connection.execute(
+            update(sweeps)
+            .where(sweeps.c.id == sweep_id, sweeps.c.state == SweepState.DONE)
+            .values(state=SweepState.ACTIVE)
+        )
+
+
+def refuse_ended(name: str, state: SweepState) -> None:
+    """Refuse to queue more in a sweep that was cancelled or is being deleted.
+
+    Raises:
+        CommandRefused: If it was, or is.
+    """
+    if state is SweepState.DELETING:
+        raise CommandRefused(f"sweep {name!r} is being deleted")
+    if state is SweepState.CANCELLED:
+        raise CommandRefused(
+            f"sweep {name!r} was cancelled, which is final; submit its file under another `name`"
+        )
 
 
 def get(engine: Engine, name: str) -> Sweep:
@@ -119,12 +135,23 @@ def names(engine: Engine) -> list[str]:
 def ending(engine: Engine) -> list[str]:
     """List the cancelled sweeps with running trials, which workers bring to their end."""
     running = any_slot(slots.c.state == SlotState.RUNNING)
+    return _cancelled(engine, running.is_not(None))
+
+
+def ended(engine: Engine) -> list[str]:
+    """List the cancelled sweeps with open stages that have nothing running."""
+    running = any_slot(slots.c.state == SlotState.RUNNING)
+    return _cancelled(engine, stages.c.state == StageState.OPEN, running.is_(None))
+
+
+def _cancelled(engine: Engine, *conditions: ColumnElement[bool]) -> list[str]:
+    """List the cancelled sweeps with a stage that meets conditions."""
     with reading(engine) as connection:
         query = (
             select(sweeps.c.name)
             .distinct()
             .join(stages, stages.c.sweep_id == sweeps.c.id)
-            .where(sweeps.c.state == SweepState.CANCELLED, running.is_not(None))
+            .where(sweeps.c.state == SweepState.CANCELLED, *conditions)
         )
         return _texts(connection.execute(query).scalars())
 

@@ -12,8 +12,14 @@ from storage.readable import Unreadable
 from storage.states import SlotState
 from storage.tables import slots
 
-_CANDIDATES = 200
 _YEARS_S = 1e8
+CANDIDATES = 200
+"""So many slots are looked at, at most."""
+CANDIDATE = (
+    *(slots.c.id, slots.c.attempt, slots.c.state, slots.c.stage_id),
+    *(slots.c.device_kind, slots.c.lease_until),
+)
+"""What is read of a slot to decide on it, and to take it if it has not changed."""
 
 
 class LeaseWatch:
@@ -41,8 +47,8 @@ class LeaseWatch:
 
     def abandoned(
         self, connection: Connection, stages: Collection[int], without: Collection[int] = ()
-    ) -> Row[Any] | None:
-        """Find a slot of these stages to take over: its id, attempt and lease_until.
+    ) -> list[Row[Any]]:
+        """Find the slots of these stages to take over (`CANDIDATE`), the first expired first.
 
         Args:
             connection: In a transaction.
@@ -55,7 +61,7 @@ class LeaseWatch:
         holds = slots.c.lease_until.between(now_s(), now_s() + _YEARS_S)
         expired = func.coalesce(not_(holds), true()).label("expired")
         running = connection.execute(
-            select(slots.c.id, slots.c.attempt, slots.c.lease_until, slots.c.owner, expired)
+            select(*CANDIDATE, slots.c.owner, expired)
             .where(
                 slots.c.stage_id.in_(list(stages)),
                 slots.c.state == SlotState.RUNNING,
@@ -63,14 +69,14 @@ class LeaseWatch:
                 or_(expired, slots.c.owner_host == here),
             )
             .order_by(slots.c.lease_until)
-            .limit(_CANDIDATES)
+            .limit(CANDIDATES)
         ).all()
         now = self._clock()
         self._expired_since = {
             lease: self._expired_since.get(lease, now)
             for lease in (_lease(row) for row in running if row.expired)
         }
-        return next((row for row in running if self._gone(row)), None)
+        return [row for row in running if self._gone(row)]
 
     def _gone(self, row: Row[Any]) -> bool:
         if provably_dead(row.owner):

@@ -50,6 +50,8 @@ class SlotRecord:
     started_at: datetime | None
     """UTC; of the first claim."""
     finished_at: datetime | None
+    epochs_from: int | None = None
+    """The attempt that began its epochs anew, in the place of those before; None where none did."""
     epochs: tuple[EpochRecord, ...] = ()
     """In order; in a summary the last one only."""
 

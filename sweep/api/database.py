@@ -5,8 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from storage.errors import CommandRefused, DatabaseRefused, StorageError, SweepNotFound
+from storage.errors import (
+    CommandRefused,
+    DatabaseGone,
+    DatabaseRefused,
+    StorageError,
+    SweepNotFound,
+)
 from sweep import paths
+from sweep.api.patience import patiently
 from sweep.errors import InputError, SweepError
 
 if TYPE_CHECKING:
@@ -31,6 +38,26 @@ def open_database(storage: str | None) -> "Database":
     from storage.database import Database  # commands that open none do without SQLAlchemy
 
     return Database.open(storage_url(storage), create=False)
+
+
+def open_once_there(storage: str | None) -> "Database":
+    """Open a database that was there a moment ago; one that is away is waited for.
+
+    Raises:
+        DatabaseRefused: If it cannot serve, or holds no sweeps.
+        DatabaseGone: If it is away for long.
+    """
+    from storage.outage import away
+
+    def open_now() -> "Database":
+        try:
+            return open_database(storage)
+        except DatabaseRefused as refused:
+            if away(refused):
+                raise DatabaseGone(str(refused)) from refused
+            raise
+
+    return patiently(open_now)
 
 
 def look(storage: str | None) -> "Engine":

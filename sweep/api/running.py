@@ -9,6 +9,7 @@ from storage.snapshot.records import SweepRecord
 from storage.states import SlotState, SweepState
 from sweep import paths
 from sweep.api.database import errors_of_sweep
+from sweep.api.patience import patiently
 from sweep.api.results import Results, results_of
 from sweep.api.submitting import queued
 from sweep.errors import SweepError
@@ -67,8 +68,7 @@ def run(
         name, submitted = queued(file_or_spec, storage)
         if not submitted.done:
             work(submitted.database, name, devices)
-        write_best(submitted.database.engine, name)
-        record = read_here(submitted.database.engine, name)
+        record = ended(submitted.database, name)
     report_page(record, keep=submitted.done)
     require_success(record)
     return results_of(record)
@@ -105,9 +105,19 @@ def work(
         raise SweepError(f"a worker ended with an error; see {log_folder}; run again to continue")
 
 
+def ended(database: Database, name: str) -> SweepRecord:
+    """Write a sweep's best model and settings where no worker could; return the sweep.
+
+    Raises:
+        DatabaseGone: If the database is away for long.
+    """
+    patiently(lambda: write_best(database.engine, name))
+    return patiently(lambda: read_here(database.engine, name))
+
+
 def worker_logs(database: Database, name: str) -> Path:
     """Return the folder where the workers that `work` starts write their logs."""
-    submission = sweeps.get(database.engine, name)
+    submission = patiently(lambda: sweeps.get(database.engine, name))
     return runs_folder(submission, standing(database.engine)) / name / paths.LOGS
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ import typer
 
 from storage.errors import DatabaseGone, SweepNotFound
 from sweep import paths
-from sweep.api.database import open_database
+from sweep.api.database import open_database, open_once_there
+from sweep.api.patience import patiently
 from sweep.cli.console import new_console, task_display
 from sweep.cli.endings import Interrupted
 from sweep.cli.logs import LogLevel, log_file_handler, start_logging
@@ -89,10 +91,11 @@ def worker(
         obey(shutdown, launched_by)
     chosen = read_share(share) if share else None
     devices = [chosen] if chosen else choose_devices(device, per_gpu=per_gpu, workers=workers)
-    database = open_database(storage)
+    # A share is given by what has opened the database just now.
+    database = open_once_there(storage) if share else open_database(storage)
     names = names or []
-    for name in names:
-        sweeps.get(database.engine, name)  # or the user is told that there is none
+    for name in names:  # or the user is told that there is none
+        patiently(partial(sweeps.get, database.engine, name))
     if len(devices) == 1:
         start_logging(log_level, log_file)
         _serve(database, devices[0], names, drain=drain, shutdown=shutdown)
@@ -280,12 +283,9 @@ def _finish(database: "Database", name: str, console: "Console", *, again: bool 
     from sweep.api import running
     from sweep.api.best import best_lines
     from sweep.cli.tables import as_table
-    from sweep.worker.best_files import write_best
-    from sweep.worker.places import read_here
 
-    console.print(as_table(read_summary(database.engine, name)))
-    write_best(database.engine, name)  # where no worker could, or it ended before
-    record = read_here(database.engine, name)
+    console.print(as_table(patiently(lambda: read_summary(database.engine, name))))
+    record = running.ended(database, name)
     page = running.report_page(record, keep=again)
     console.print(f"report: {page.resolve()}", soft_wrap=True)
     for line in best_lines(record):

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
+from storage.errors import DatabaseGone
 from storage.queue import sweeps
 from storage.queue.stages import NewSlot, NewStage
 from storage.snapshot.reader import read_sweep
@@ -44,6 +45,7 @@ def add_retrain_stage(
     Raises:
         SweepNotFound: If there is no sweep of this name.
         InputError: If it cannot be retrained, or a setting is wrong.
+        CommandRefused: If it was cancelled meanwhile.
     """
     record = read_sweep(engine, name)
     spec = SweepSpec.model_validate(record.spec)
@@ -59,7 +61,10 @@ def add_retrain_stage(
         epochs=epochs,
         slots=_slots(record, chosen) if baseline else None,
     )
-    sweeps.add_stage(engine, name, stage)
+    try:
+        sweeps.add_stage(engine, name, stage)
+    except DatabaseGone:  # perhaps after it was added: a user who asks again would get another
+        sweeps.add_stage(engine, name, stage)
 
 
 def _require_best(record: SweepRecord, spec: SweepSpec) -> None:

@@ -149,7 +149,7 @@ class Attempt:
         try:
             return self._start_trial()
         except TrialGone:
-            self._restore()
+            self._retry(self._restore)
             return self._start_trial()
 
     def _restored(self, call: Callable[[], Found]) -> Found:
@@ -157,7 +157,7 @@ class Attempt:
         try:
             return call()
         except TrialGone:
-            trial_id = self._restore()
+            trial_id = self._retry(self._restore)
             if trial_id is not None:
                 self._epoch_log.trial_id = trial_id
             return call()
@@ -174,11 +174,41 @@ class Attempt:
 
     def _start_trial(self) -> tuple[int, Mapping[str, Any]]:
         slot, spec = self._slot, self._spec
-        begun_before, self._trial_begun = self._trial_begun, True
-        ensure_study(self._database, self._submission, slot.study, spec)
         if not self._kind.searches:
             self._stage_settings = settings_of(self._database.engine, slot.stage_id)
-        trial_id, number, params = self._database.studies.start_trial(
+        number, params = self._make_trial(since=self._lease.since)
+        self._folders = attempt_folders(self._submission.runs, self._lease, number)
+        self._note(number, params)
+        before = read_epochs(self._database.engine, slot.id) if self._lease.attempt > 1 else []
+        self._epoch_log = EpochLog(
+            self._database,
+            spec,
+            self._lease,
+            trial_id=self._trial_id,
+            stored=before,
+            run_folder=self._folders.own,
+            earlier=self._folders.earlier,
+            retry=self._retry,
+            begin_anew=lambda: self._begin_anew(params),
+        )
+        return number, params
+
+    def _begin_anew(self, params: Mapping[str, Any]) -> int:
+        """Let the slot's epochs count from this attempt on, in a trial of their own; return it."""
+        self._log.warning("cannot go on from the epochs before; they are replaced as a whole")
+        self._queue.begin_anew(self._lease)
+        self._slot = replace(self._slot, trial_id=None, trial_number=None, params=params)
+        number, _ = self._make_trial(since=self._lease.attempt - 1)
+        self._log.trial = f"{self._slot.study} trial {number}"
+        self._note(number, params)
+        return self._trial_id
+
+    def _make_trial(self, *, since: int) -> tuple[int, Mapping[str, Any]]:
+        """Find or make the slot's trial, and note it; return its number and settings."""
+        slot, spec = self._slot, self._spec
+        begun_before, self._trial_begun = self._trial_begun, True
+        ensure_study(self._database, self._submission, slot.study, spec)
+        self._trial_id, number, params = self._database.studies.start_trial(
             slot.study,
             slot=slot.id,
             known=slot.trial_id,
@@ -189,25 +219,18 @@ class Attempt:
             sampler=sampler_for(spec.search, slot.ordinal),
             pruner=PRUNERS[self._kind.pruner(spec)](slot.stage_epochs),
             label=slot.label,
+            attempt=self._lease.attempt,
+            since=since,
         )
         failpoints.reached(failpoints.TRIAL_MADE)
-        self._queue.record_trial(self._lease, trial_id=trial_id, number=number, params=params)
+        self._queue.record_trial(self._lease, trial_id=self._trial_id, number=number, params=params)
         failpoints.reached(failpoints.TRIAL_RECORDED)
-        self._folders = attempt_folders(self._submission.runs, self._lease, number)
-        attempt, folder = self._lease.attempt, self._folders.own
-        note = note_of_begun(self._submission, slot, params, attempt=attempt, folder=folder)
-        self._database.studies.note_trial(slot.study, trial_id, number, note)
-        self._epoch_log = EpochLog(
-            self._database,
-            spec,
-            self._lease,
-            trial_id=trial_id,
-            stored=read_epochs(self._database.engine, slot.id) if self._lease.attempt > 1 else [],
-            run_folder=self._folders.own,
-            earlier=self._folders.earlier,
-            retry=self._retry,
-        )
         return number, params
+
+    def _note(self, number: int, params: Mapping[str, Any]) -> None:
+        slot, attempt, folder = self._slot, self._lease.attempt, self._folders.own
+        note = note_of_begun(self._submission, slot, params, attempt=attempt, folder=folder)
+        self._database.studies.note_trial(slot.study, self._trial_id, number, note)
 
     def _job(self, params: Mapping[str, Any]) -> TrialJob:
         spec, slot = self._spec, self._slot
@@ -221,7 +244,7 @@ class Attempt:
             epochs=slot.stage_epochs,
             dataset=self._submission.dataset,
             run_folder=self._folders.own,
-            earlier=self._folders.earlier,
+            earlier=self._epoch_log.earlier,
             model=self._submission.model,
             objective=spec.objective,
             schedule=spec.schedule,
@@ -282,21 +305,19 @@ class Attempt:
         match message:
             case Completed():
                 return self._outcome.complete(message.result)
-            case Failed(kind=FailureKind.CRASHED) if self._shutdown.requested:
-                self._outcome.release(FailureKind.PREEMPTED)  # it was ended together with us
+            case Failed() if message.kind is FailureKind.CRASHED and self._shutdown.requested:
+                reason, why = FailureKind.PREEMPTED.value, None  # it was ended together with us
             case Failed():
                 return self._outcome.fail(message)
             case Unable():
                 self._readiness.set_aside(self._slot.sweep, NotHere(message.message))
-                self._outcome.release(NOT_HERE, message.message)
+                reason, why = NOT_HERE, message.message
             case Stopped(decision=Decision.PRUNE):
                 return self._outcome.prune()
-            case _ if self._epoch_log.sweep is SweepState.CANCELLED:
-                return self._outcome.cancel()
             case _:
                 paused = self._epoch_log.sweep is SweepState.PAUSED
-                self._outcome.release(SweepState.PAUSED if paused else FailureKind.PREEMPTED)
-        return None
+                reason, why = (SweepState.PAUSED if paused else FailureKind.PREEMPTED).value, None
+        return self._outcome.release(reason, why)
 
 
 def _hung(child: ChildProcess, why: str) -> Failed:

@@ -148,5 +148,5 @@ def _checkpoint(record: SweepRecord, best: BestTraining) -> Path | None:
         number=best.slot.trial_number,
         label=best.slot.label,
     )
-    here = folders.attempts.get(best.slot.attempt)
+    here = folders.all_attempts.get(best.slot.attempt)
     return path if here is None else here.joinpath(*path.parts[-2:])

@@ -44,12 +44,13 @@ def note_of_settled(submission: Submission, settled: Settled) -> str:
     elif settled.message:
         state += f": {settled.message}"
     folders = run_folders(submission.runs, slot, slot.trial_number)
+    found = folders.attempts if settled.attempt == 1 else folders.all_attempts
     weights = result.get("checkpoint")
     return trial_note(
         slot,
         paths.report_page(submission.runs, slot.sweep),
         params=slot.params or {},
         state=state,
-        folder=folders.attempts.get(settled.attempt, folders.attempt(settled.attempt)),
+        folder=found.get(settled.attempt, folders.attempt(settled.attempt)),
         weights=None if weights is None else Path(weights),
     )

@@ -89,13 +89,11 @@ class Outcome:
         """Do what the failure's kind says: fail the slot, prune it, or give it back."""
         kind, message = failed.kind, failed.message
         if kind is FailureKind.CRASHED and lacks_room(self._submission.runs):
-            self.release(DISK_FULL, f"no room left below {self._submission.runs}")
-            return None
+            return self.release(DISK_FULL, f"no room left below {self._submission.runs}")
         if kind in (FailureKind.CRASHED, FailureKind.DATA):
             lack = self._retry(self._lack)
             if lack is not None:
-                self.release(NOT_HERE, str(lack))
-                return None
+                return self.release(NOT_HERE, str(lack))
         self._log.warning("%s: %s", kind, message)
         if kind is FailureKind.DIVERGED and self._kind.prunes_diverged:
             return self._settle(SlotState.PRUNED, failure_kind=kind, message=message)
@@ -108,10 +106,18 @@ class Outcome:
             self._log.info("is tried again")
         return settled
 
-    def release(self, reason: str, message: str | None = None) -> None:
-        """Give the slot back; `reason` is one word, kept with the attempt."""
-        self._retry(lambda: self._queue.release(self._lease, reason, message))
-        self._log.info("given back (%s)", message or reason)
+    def release(self, reason: str, message: str | None = None) -> Settled | None:
+        """Give the slot back; `reason` is one word, kept with the attempt.
+
+        Returns:
+            The slot where its sweep was cancelled meanwhile, so that it ended instead; else None.
+        """
+        settled = self._retry(lambda: self._queue.release(self._lease, reason, message))
+        failpoints.reached(failpoints.SETTLED)
+        self._log.info(
+            "%s", f"given back ({message or reason})" if settled is None else "cancelled"
+        )
+        return settled
 
     def _settle(self, state: SlotState, **values: Any) -> Settled:
         settled = self._retry(lambda: self._queue.settle(self._lease, state, **values))

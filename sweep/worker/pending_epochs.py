@@ -5,7 +5,6 @@ the epochs before. So an epoch must be kept somewhere before its training is tol
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from sweep import paths
@@ -29,16 +28,15 @@ def keep(run_folder: Path, report: EpochReport) -> None:
         sync_folder(run_folder)
 
 
-def kept(run_folders: Iterable[Path]) -> dict[int, EpochReport]:
-    """Read the epochs kept in run folders, by epoch."""
+def kept(run_folder: Path) -> dict[int, EpochReport]:
+    """Read the epochs kept in a run folder, by epoch."""
     found: dict[int, EpochReport] = {}
-    for folder in run_folders:
-        try:
-            text = (folder / paths.UNWRITTEN).read_text()
-        except FileNotFoundError:
-            continue
-        # What follows the last line's end was cut off by a kill: no training went on after it.
-        for line in text.split("\n")[:-1]:
-            report = EpochReport(**json.loads(line))
-            found[report.epoch] = report
+    try:
+        text = (run_folder / paths.UNWRITTEN).read_text()
+    except FileNotFoundError:
+        return found
+    # What follows the last line's end was cut off by a kill: no training went on after it.
+    for line in text.split("\n")[:-1]:
+        report = EpochReport(**json.loads(line))
+        found[report.epoch] = report
     return found

@@ -6,7 +6,7 @@ nothing of the sweep is lost by it.
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storage.database import Database
 from storage.queue.stages import begun_stages
@@ -19,6 +19,8 @@ from sweep.stages.plan import ensure_study, kind_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+    from storage.optuna.studies import StoredTrial
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +42,13 @@ def restore(database: Database, submission: Submission, spec: SweepSpec) -> None
         log.warning("%s: trials are gone from its Optuna study; they are made again", study)
         ensure_study(database, submission, study, spec)
         kept = database.studies.trials(study)
-        numbers = {number for number, _ in kept.values()}
         distributions = kind_of(stage).distributions(spec, [slot.params or {} for slot in slots])
         for slot in slots:
             if _is_of(slot, kept):
                 continue
-            trial_id, number = _make(database, study, slot, distributions)
+            begun_again = _begun_again(slot, kept)
+            trial_id, number = begun_again or _make(database, study, slot, distributions)
+            numbers = {trial.number for other, trial in kept.items() if other != trial_id}
             while number in numbers:  # Optuna counts its trials, though one in between is gone
                 database.studies.supersede(trial_id, by=slot.trial_number)
                 trial_id, number = _make(database, study, slot, distributions)
@@ -73,9 +76,15 @@ def _make(
     )
 
 
-def _is_of(slot: Begun, kept: Mapping[int, tuple[int, Any]]) -> bool:
+def _is_of(slot: Begun, kept: "Mapping[int, StoredTrial]") -> bool:
     """Whether a slot has its trial; a database may give the id of one that is gone to another."""
-    return slot.trial_id in kept and kept[slot.trial_id][1] == slot.id
+    return slot.trial_id in kept and kept[slot.trial_id].slot == slot.id
+
+
+def _begun_again(slot: Begun, kept: "Mapping[int, StoredTrial]") -> tuple[int, int] | None:
+    """Return id and number of a trial that was made again for a slot, but not noted there."""
+    found = ((one, trial.number) for one, trial in kept.items() if trial.slot == slot.id)
+    return next((one for one in found if kept[one[0]].running), None)
 
 
 def _all_there(database: Database, study: str, slots: Sequence[Begun]) -> bool:

@@ -36,8 +36,7 @@ def attempt_folders(runs: Path, lease: Lease, number: int) -> AttemptFolders:
     folders = run_folders(runs, lease.slot, number)
     with suppress(OSError):  # the training makes it too, and tells what is wrong with the disk
         folders.make()
-    numbered_before = run_folders(runs, lease.slot, lease.slot.trial_number)
-    found = numbered_before.attempts | folders.attempts
+    found = folders.all_attempts if lease.attempt > 1 else {}
     return AttemptFolders(
         own=folders.attempt(lease.attempt),
         earlier=tuple(

@@ -82,8 +82,9 @@ class Upkeep:
             self._database.studies.note_trial(slot.study, slot.trial_id, slot.trial_number, note)
         failpoints.reached(failpoints.TOLD)
         # Before the slot is closed, so that what a kill leaves is removed by who closes it.
-        with suppress(OSError):
-            run_folders(submission.runs, slot, slot.trial_number).remove_checkpoints()
+        with suppress(OSError):  # what cannot be removed now is in nobody's way
+            folders = run_folders(submission.runs, slot, slot.trial_number)
+            folders.remove_checkpoints(attempts=settled.attempt)
         self._database.queue.close(settled)
         failpoints.reached(failpoints.CLOSED)
 

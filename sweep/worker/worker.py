@@ -17,8 +17,9 @@ from storage.process_identity import ProcessIdentity
 from storage.queue import sweeps, workers
 from storage.queue.leases import Lease
 from storage.queue.settling import Settled
-from storage.states import SlotState, SweepState
+from storage.queue.sweeps import Submission
 from sweep.errors import SweepError
+from sweep.spec.sweep_file import SweepSpec
 from sweep.training.contract import Device, FailureKind
 from sweep.training.process import forkserver
 from sweep.training.process.plain import text
@@ -105,12 +106,13 @@ class Worker:
     def _serve_all(self) -> list[str]:
         """Serve; return what keeps this worker from what is left."""
         for name in self._retry(lambda: self._readiness.usable(self._to_serve()))[:1]:
-            forkserver.warm_up(self._readiness.read(name)[1].trainer)
+            forkserver.warm_up(self._read(name)[1].trainer)
         for name in self._retry(self._to_serve):
             self._for(name, self._upkeep.restore, leave=False)
         self._mend(leave=False)
         while not self._shutdown.requested:
             lease = self._retry(self._claim)
+            self._note(lease)
             if lease is not None:
                 self._serve(lease)
                 self._idle_since = None
@@ -122,6 +124,9 @@ class Worker:
                     return [f"{name}: {lack}" for name, lack in lacks.items()]
             self._idle()
         return []
+
+    def _read(self, name: str) -> tuple[Submission, SweepSpec]:
+        return self._retry(lambda: self._readiness.read(name))
 
     def _lack(self, name: str) -> SweepError | None:
         return self._retry(lambda: self._readiness.lack(name))
@@ -143,21 +148,31 @@ class Worker:
         usable = self._starting.usable(self._readiness.usable(self._to_serve()))
         lease = self._claim_from([*usable, *self._named(sweeps.ending(self._database.engine))])
         failpoints.reached(failpoints.CLAIMED)
-        workers.seen(
-            self._database.engine,
-            self._id,
-            host=self._host,
-            device=str(self._device),
-            slot=None if lease is None else lease.slot.id,
-        )
         return lease
+
+    def _note(self, lease: Lease | None) -> None:
+        """Note that this worker is there, and the slot it is at."""
+        self._retry(
+            lambda: workers.seen(
+                self._database.engine,
+                self._id,
+                host=self._host,
+                device=str(self._device),
+                slot=None if lease is None else lease.slot.id,
+            )
+        )
 
     def _claim_from(self, names: list[str]) -> Lease | None:
         if not names:  # to the queue, no name means all sweeps
             return None
         queue = self._database.queue
         try:
-            return queue.claim(self._id, self._identity, names=names)
+            # Again at once where no answer came: the slot may be this worker's already.
+            return self._retry(
+                lambda: queue.claim(
+                    self._id, self._identity, names=names, device_kind=self._device.kind
+                )
+            )
         except DatabaseGone:
             raise
         except Exception as error:
@@ -191,7 +206,7 @@ class Worker:
         self._for(lease.slot.sweep, self._upkeep.advance)
 
     def _attempt(self, lease: Lease) -> Settled | None:
-        _, spec = self._retry(lambda: self._readiness.read(lease.slot.sweep))
+        _, spec = self._read(lease.slot.sweep)
         attempt = Attempt(
             self._database,
             self._readiness.for_training(lease.slot.sweep),
@@ -209,19 +224,15 @@ class Worker:
         """Give back the slot of a sweep that something is wrong with; None if it was.
 
         Where it is the slot that is wrong, it fails in the end, lest it stand before the others
-        for ever. Where the sweep was cancelled, the slot is, too.
+        for ever.
         """
         queue, message = self._database.queue, text(f"{type(error).__name__}: {error}")
         log.warning("%s slot %d: %s", lease.slot.study, lease.slot.ordinal, message)
         log.debug("%s", lease.slot.study, exc_info=error)
 
         def end() -> Settled | None:
-            if queue.sweep_state(lease) is SweepState.CANCELLED:
-                kind = SlotState.CANCELLED
-                return queue.settle(lease, kind, failure_kind=kind, message=message)
             if isinstance(error, StudyNotOurs | SweepError):
-                queue.release(lease, NOT_HERE, message)
-                return None
+                return queue.release(lease, NOT_HERE, message)
             return queue.fail(lease, FailureKind.CRASHED, message, retries=_GIVEN_BACK)
 
         try:
@@ -235,14 +246,16 @@ class Worker:
             return None
 
     def _await_room(self, name: str) -> None:
+        runs = self._retry(lambda: self._readiness.for_training(name)).runs
         self._database.rest()
-        await_room(self._readiness.for_training(name).runs, self._shutdown)
+        await_room(runs, self._shutdown)
 
     def _mend(self, *, leave: bool = True) -> None:
         """Finish what workers left behind that died between two steps after a training."""
         for name in self._named(self._retry(self._database.queue.unclosed)):
             self._for(name, self._upkeep.close_all, leave=leave)
-        for name in self._retry(self._to_serve):
+        ended = self._named(self._retry(lambda: sweeps.ended(self._database.engine)))
+        for name in [*self._retry(self._to_serve), *ended]:
             self._for(name, self._upkeep.advance)
         self._upkeep.tidy()
 

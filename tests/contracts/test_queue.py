@@ -1,6 +1,7 @@
 """What every database behind the queue must keep to."""
 
 import multiprocessing
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, update
@@ -209,8 +210,10 @@ def test_a_stage_added_by_hand_makes_a_done_sweep_active_again(engine: Engine) -
     stage = NewStage(name="retrain", study="one/retrain", epochs=3)
     sweeps.add_stage(engine, "one", stage)
     assert sweeps.active(engine) == ["one"]
-    with pytest.raises(SweepExists):
-        sweeps.add_stage(engine, "one", stage)
+    sweeps.add_stage(engine, "one", stage)  # the same again
+    with pytest.raises(SweepExists, match="has another stage 'retrain' already"):
+        sweeps.add_stage(engine, "one", replace(stage, epochs=4))
+    assert [found.name for found in read_sweep(engine, "one").stages] == ["search", "retrain"]
 
 
 def test_an_unknown_sweep_is_told_with_those_there_are(engine: Engine) -> None:

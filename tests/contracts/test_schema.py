@@ -1,6 +1,8 @@
 """Our tables in a database: made once, told when they are another version's."""
 
+import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect, text
 
 from storage import schema
-from storage.database import Database
+from storage.database import Database, upgrade
 from storage.engine import connectable_engine, reading, writing
 from storage.errors import DatabaseRefused
 from storage.filesystems import network_file_system
+from storage.process_identity import ProcessIdentity
 from storage.tables import VERSION_TABLE, metadata
 from tests.mounts import mount
+from tests.submission import submit
 
 PROCESSES = 4
 
@@ -55,9 +59,40 @@ def test_a_newer_schema_is_told(engine: Engine, storage_url: str) -> None:
 def test_an_older_schema_is_told_with_the_command(
     engine: Engine, storage_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "HEAD", "0002")
-    with pytest.raises(DatabaseRefused, match=r"needs 0002; .* `sweep db upgrade`"):
+    monkeypatch.setattr(schema, "HEAD", "0099")
+    with pytest.raises(DatabaseRefused, match=r"needs 0099; .* `sweep db upgrade`"):
         Database.open(storage_url)
+
+
+def test_a_sweep_in_tables_of_the_first_version_goes_on_after_the_upgrade(storage_url: str) -> None:
+    engine = connectable_engine(storage_url)
+    with pytest.MonkeyPatch.context() as first_version:
+        first_version.setattr(schema, "HEAD", "0001")
+        schema.upgrade(engine)
+    submit(engine, budget=2)
+    dead = json.dumps(vars(replace(ProcessIdentity.current(), pid=2**22 + 1)))
+    machine = ProcessIdentity.current().machine
+    with writing(engine) as connection:
+        connection.execute(
+            text(
+                "UPDATE slots SET state = 'running', attempt = 1, owner = :owner, "
+                "owner_host = :machine, lease_until = 0, worker = 'w' WHERE ordinal = 0"
+            ),
+            {"owner": dead, "machine": machine},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO attempts (slot_id, attempt, worker, started_at) VALUES (1, 1, 'w', 0)"
+            )
+        )
+    upgrade(storage_url)
+    queue = Database.open(storage_url).queue
+    leases = [queue.claim("w", ProcessIdentity.current(), device_kind="cpu") for _ in range(2)]
+    assert [(lease.slot.ordinal, lease.attempt, lease.anew) for lease in leases if lease] == [
+        (0, 2, False),
+        (1, 1, False),
+    ]
+    engine.dispose()
 
 
 def test_tables_of_another_program_are_left_alone(engine: Engine, storage_url: str) -> None:

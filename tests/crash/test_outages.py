@@ -88,4 +88,4 @@ def test_epochs_of_an_outage_outlive_their_worker(sweep: Command, server: Postgr
 
 
 def kept_epochs(run_folder: Path) -> list[int]:
-    return sorted(pending_epochs.kept([run_folder]))
+    return sorted(pending_epochs.kept(run_folder))

@@ -65,6 +65,18 @@ def test_checkpoints_of_all_attempts_are_removed_and_nothing_else(tmp_path: Path
     assert left == {paths.EVALUATION, "slot-12"}
 
 
+def test_a_slot_whose_trial_got_another_number_finds_all_its_attempts(tmp_path: Path) -> None:
+    before, now = folders(tmp_path), folders(tmp_path, number=9)
+    for one, attempt in ((before, 1), (before, 2), (now, 3)):
+        one.make()
+        one.attempt(attempt).mkdir()
+        (one.attempt(attempt) / paths.CHECKPOINT).touch()
+    assert now.attempts == {3: now.attempt(3)}
+    assert now.all_attempts == {n: before.attempt(n) for n in (1, 2)} | {3: now.attempt(3)}
+    now.remove_checkpoints(attempts=3)
+    assert not list(tmp_path.rglob(paths.CHECKPOINT))
+
+
 def test_reports_stand_beside_the_runs_whatever_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

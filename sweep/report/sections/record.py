@@ -110,6 +110,8 @@ def provenance_section(data: ReportData) -> dict[str, Any]:
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         pairs.append((f"Trials, {stage.name}", counts or "not begun"))
     pairs.append(("Training time", _time(data)))
+    if anew := _begun_anew(data):
+        pairs.append(("Begun anew", anew))
     if shared := _shared(data):
         pairs.append(("Augmented images", shared))
     pairs += [(name, _used(data, key)) for name, key in _ENVIRONMENT.items()]
@@ -119,6 +121,21 @@ def provenance_section(data: ReportData) -> dict[str, Any]:
         "written": written is not None,
         "spec": written or yaml.safe_dump(dict(sweep.spec), sort_keys=False, allow_unicode=True),
     }
+
+
+def _begun_anew(data: ReportData) -> str:
+    """Tell of the trials whose epochs are not those of their first attempt; empty without any."""
+    found = [
+        f"trial {trial.name} of {trial.stage} in attempt {trial.slot.epochs_from}"
+        for trial in data.trials
+        if trial.slot.epochs_from is not None
+    ]
+    if not found:
+        return ""
+    return (
+        f"{', '.join(found)}: could not go on from the epochs before (another kind of device, or "
+        "other versions), which were replaced as a whole"
+    )
 
 
 def _used(data: ReportData, key: str) -> str:

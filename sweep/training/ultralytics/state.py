@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
+import ultralytics
+
 from sweep.data.prepared import PreparedDataset
 from sweep.training.contract import ClassMetrics, EpochReport, TrialJob
 from sweep.training.ultralytics.running import RunningTraining
@@ -15,10 +18,16 @@ _PARTS = ("model", "optimizer", "scheduler", "scaler")
 _VALUES = ("last_step", "accumulate", "best_fitness", "fitness", "metrics")
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of what computes a training's numbers."""
+    return {"torch": str(torch.__version__), "ultralytics": str(ultralytics.__version__)}
+
+
 def identity(job: TrialJob, dataset: PreparedDataset) -> str:
     """Return a name of everything that decides a training's numbers; hexadecimal."""
     deciding = {
         "dataset": dataset.fingerprint,
+        "versions": versions(),
         "params": dict(job.params),
         "settings": dict(job.settings),
         "device": job.device.kind,

@@ -4,12 +4,15 @@ import hashlib
 import io
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep import paths
+from sweep.data.prepared import PreparedDataset
+from sweep.training.contract import Device, TrialJob
 
 pytestmark = pytest.mark.slow
 
@@ -175,3 +178,36 @@ def test_code_in_a_checkpoint_is_not_run(folder: Path) -> None:
     (folder / paths.CHECKPOINT).write_bytes(checkpoint._MAGIC + digest + buffer.getvalue())
     assert newest_epoch(folder) == (folder, 2)
     assert not (folder / "ran").exists()
+
+
+def test_what_decides_the_numbers_is_in_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweep.training.ultralytics import state as states
+
+    job = TrialJob(
+        sweep="one",
+        slot=1,
+        attempt=1,
+        params={"lr0": 0.1},
+        settings={},
+        epochs=2,
+        dataset=None,
+        run_folder=Path("run"),
+        model="yolov8n.yaml",
+    )
+    dataset = PreparedDataset(
+        path=Path("data"),
+        name="data",
+        fingerprint="0",
+        classes=(),
+        images_per_split={},
+        boxes_per_split={},
+    )
+    assert set(states.versions()) == {"torch", "ultralytics"}
+    found = {states.identity(job, dataset)}
+    assert states.identity(replace(job, attempt=2, run_folder=Path("other")), dataset) in found
+    found.add(states.identity(replace(job, device=Device(kind="cuda")), dataset))
+    for package in ("torch", "ultralytics"):
+        with monkeypatch.context() as newer:
+            newer.setattr(f"{package}.__version__", "99.0")
+            found.add(states.identity(job, dataset))
+    assert len(found) == 4
