@@ -14,6 +14,7 @@ from sweep.training.contract import (
     TrialJob,
     TrialResult,
 )
+from sweep.training.process import forkserver
 from sweep.training.process.messages import Completed, EpochDone, Failed, Message, Stopped
 from sweep.worker import attempt, worker
 from sweep.worker.shutdown import Shutdown
@@ -23,7 +24,7 @@ from sweep.worker.worker import Worker
 class Child:
     """A training in this process, as its supervisor sees it."""
 
-    last_sign_of_life = 1e18
+    silent_s = unseen_s = 0.0
     failing: tuple[object, ...] = ()
     """The rates of the trainings that crash."""
 
@@ -61,7 +62,7 @@ class Idle(Exception):
 def train_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all workers of this process train so, and wait for nothing."""
     monkeypatch.setattr(attempt, "ChildProcess", Child)
-    monkeypatch.setattr(worker, "warm_up", lambda _: None)
+    monkeypatch.setattr(forkserver, "warm_up", lambda _: None)
     monkeypatch.setattr(worker, "IDLE_S", (0.0, 0.0))
     monkeypatch.setattr(worker, "_LOOKS_PER_S", 1e9)
 

@@ -7,6 +7,7 @@ import pytest
 
 from sweep.testing import made_up_epoch
 from sweep.training.contract import Decision, EpochReport, TrialJob, TrialResult
+from sweep.training.process import forkserver
 from sweep.training.process.messages import Completed, EpochDone, Message, Stopped
 from sweep.worker import attempt, worker
 
@@ -20,11 +21,11 @@ def made_up(job: TrialJob, epoch: int) -> EpochReport:
 class PuppetChild:
     """Stands in for `ChildProcess`."""
 
+    silent_s = unseen_s = 0.0
     train: Train = staticmethod(made_up)
     """What comes of an epoch of a job."""
 
     def __init__(self, job: TrialJob) -> None:
-        self.last_sign_of_life = float("inf")
         self._job = job
         self._reports: list[EpochReport] = []
         self._decision = Decision.CONTINUE
@@ -57,7 +58,7 @@ def use_puppets(patch: pytest.MonkeyPatch, train: Train = made_up) -> None:
 
     Child.train = staticmethod(train)  # type: ignore[method-assign,assignment]
     patch.setattr(attempt, "ChildProcess", Child)
-    patch.setattr(worker, "warm_up", lambda _: None)
+    patch.setattr(forkserver, "warm_up", lambda _: None)
 
 
 def never_waiting(patch: pytest.MonkeyPatch, retry: Any) -> None:

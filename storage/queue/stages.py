@@ -173,7 +173,11 @@ def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int | None]:
         rows = connection.execute(
             select(slots.c.id, slots.c.trial_number).where(slots.c.stage_id == stage_id)
         ).all()
-    return {row.id: row.trial_number for row in rows if isinstance(row.trial_number, int)}
+    return {
+        row.id: row.trial_number
+        for row in rows
+        if row.trial_number is None or isinstance(row.trial_number, int)
+    }
 
 
 def settings_of(engine: Engine, stage_id: int) -> list[Mapping[str, Any]]:

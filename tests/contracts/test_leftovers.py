@@ -157,7 +157,7 @@ def test_a_disk_that_cannot_be_written_keeps_no_slot_from_its_end(
     from sweep.worker import upkeep
 
     class Broken:
-        def remove_checkpoints(self) -> None:
+        def remove_checkpoints(self, **_: int) -> None:
             raise OSError(30, "Read-only file system")
 
     submit(database.engine, budget=1)

@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from sqlalchemy import Engine, select
 
 import storage.queue
 from storage.engine import reading
-from storage.errors import CommandRefused
+from storage.errors import CommandRefused, SweepNotFound
 from storage.optuna.storage import open_storage
 from storage.optuna.studies import Studies
-from storage.queue import commands, retrying, stages, sweeps, trials, workers
+from storage.queue import commands, deleting, retrying, stages, sweeps, trials, workers
 from storage.queue.leases import Lease
 from storage.queue.queue import Queue
 from storage.queue.settling import Settled
@@ -273,6 +274,26 @@ def retry(world: World) -> Act:
     return act
 
 
+def mark(world: World) -> Act:
+    world.submitted()
+    return lambda: deleting.mark(world.engine, world.name)
+
+
+def remove_slots(world: World) -> Act:
+    mark(world)()
+    return lambda: deleting.remove_slots(world.engine, world.name)
+
+
+def remove(world: World) -> Act:
+    remove_slots(world)()
+
+    def act() -> None:
+        with suppress(SweepNotFound):  # a user asks again
+            deleting.remove(world.engine, world.name)
+
+    return act
+
+
 def finish_stages(world: World) -> Act:
     world.search_over()
     return lambda: stages.finish_stages(world.engine, world.name)
@@ -310,6 +331,16 @@ def seen(world: World) -> Act:
 def gone(world: World) -> Act:
     seen(world)()
     return lambda: workers.gone(world.engine, world.name)
+
+
+def forget(world: World) -> Act:
+    seen(world)()
+    return lambda: workers.forget(world.engine, unseen_s=-1.0)
+
+
+def remove_study(world: World) -> Act:
+    world.ended()
+    return lambda: world.studies.remove(world.study)
 
 
 def ensure(world: World) -> Act:
@@ -356,7 +387,7 @@ def supersede(world: World) -> Act:
 
 
 OF_THE_QUEUE: dict[str, list[Prepare]] = {
-    "queue.Queue.claim": [claim],
+    "queue.Queue._claimed": [claim],
     "queue.Queue.renew": [renew],
     "queue.Queue.record_trial": [record_trial],
     "queue.Queue.record_epoch": [record_epoch],
@@ -370,6 +401,9 @@ OF_THE_QUEUE: dict[str, list[Prepare]] = {
     "commands.resume": [resume],
     "commands.cancel": [cancel],
     "commands.set_priority": [set_priority],
+    "deleting.mark": [mark],
+    "deleting.remove_slots": [remove_slots],
+    "deleting.remove": [remove],
     "retrying.retry": [retry],
     "stages.finish_stages": [finish_stages],
     "stages.open_stage": [open_stage],
@@ -378,6 +412,7 @@ OF_THE_QUEUE: dict[str, list[Prepare]] = {
     "trials.replace_trial": [replace_trial],
     "workers.seen": [seen],
     "workers.gone": [gone],
+    "workers.forget": [forget],
 }
 OF_OPTUNA: dict[str, list[Prepare]] = {
     "ensure": [ensure],
@@ -389,9 +424,12 @@ OF_OPTUNA: dict[str, list[Prepare]] = {
     "project": [project],
     "bury_strays": [bury_strays],
     "supersede": [supersede],
+    "remove": [remove_study],
 }
-READS_OF_OPTUNA = {"exists", "count", "trials", "should_prune", "forget"}
-TELLS_WHETHER_IT_CHANGED = (pause, resume, cancel, open_stage, create, replace_trial)
+READS_OF_OPTUNA = {"exists", "count", "trials", "owned_by", "should_prune", "forget"}
+TELLS_WHETHER_IT_CHANGED = (
+    *(pause, resume, cancel, open_stage, create, replace_trial, remove_slots),
+)
 """A call again says truly that there was nothing to do."""
 CALLS = [call for calls in (OF_THE_QUEUE | OF_OPTUNA).values() for call in calls]
 

@@ -25,12 +25,14 @@ LINUX_ONLY = re.compile(
 )
 KNOWN = {
     "storage/process_identity.py",
+    "sweep/files/lock.py",
     "sweep/training/devices.py",
     "sweep/training/image_cache/cache.py",
     "sweep/training/image_cache/epoch_file.py",
     "sweep/training/process/child_main.py",
     "sweep/training/process/environment.py",
     "sweep/training/process/forkserver.py",
+    "sweep/training/process/parent.py",
 }
 """Each of these has something else where Linux's is not there."""
 

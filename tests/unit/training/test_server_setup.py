@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from sweep.training.process.forkserver import SUPERVISOR
+
 
 def test_numerical_libraries_take_no_fewer_threads_on_a_busy_machine() -> None:
     told = {"OMP_DYNAMIC": "true", "OMP_THREAD_LIMIT": "1", "OMP_NUM_THREADS": "7"}
@@ -16,7 +18,7 @@ def test_numerical_libraries_take_no_fewer_threads_on_a_busy_machine() -> None:
             [sys.executable, "-c", script],
             check=True,
             capture_output=True,
-            env={**os.environ, **told},
+            env={**os.environ, **told, SUPERVISOR: str(os.getpid())},
             text=True,
             timeout=60,
         ).stdout
