@@ -396,9 +396,11 @@ class Studies:
 
 
 def _refuse_foreign(study: optuna.Study, *, owner: Any) -> None:
+    # Trials first: another worker that is making the study marks it as ours before it has any.
+    has_trials = bool(study.get_trials(deepcopy=False))
     if study.directions != [optuna.study.StudyDirection.MAXIMIZE]:
         why = "it does not maximize one value"
-    elif study.user_attrs.get(OWNER) != owner and study.get_trials(deepcopy=False):
+    elif has_trials and study.user_attrs.get(OWNER) != owner:
         why = "its trials are another program's"
     else:
         return

@@ -23,7 +23,14 @@ from sweep.spec.sweep_file import SweepSpec
 from sweep.spec.value import as_given
 from sweep.stages.base import Settings
 from sweep.stages.plan import ensure_study, kind_of
-from sweep.training.contract import Decision, Device, EpochReport, FailureKind, TrialJob
+from sweep.training.contract import (
+    Decision,
+    Device,
+    EpochReport,
+    FailureKind,
+    TrainingBroken,
+    TrialJob,
+)
 from sweep.training.process.child import ChildProcess
 from sweep.training.process.messages import (
     Completed,
@@ -269,7 +276,10 @@ class Attempt:
             self._database.rest()
             message = child.receive(_POLL_S)
             if isinstance(message, EpochDone):
-                child.answer(self._decide(message.report))
+                try:
+                    child.answer(self._decide(message.report))
+                except TrainingBroken as error:
+                    return Failed(FailureKind.CRASHED, str(error))
             elif isinstance(message, Completed | Stopped | Failed | Unable):
                 return message
             elif child.silent_s > hung_after_s:
@@ -303,6 +313,9 @@ class Attempt:
 
     def _conclude(self, message: Message) -> Settled | None:
         match message:
+            case Completed() if message.result.epochs > (known := self._epoch_log.known):
+                more = f"result: found {message.result.epochs} epochs; reported were {known}"
+                return self._outcome.fail(Failed(FailureKind.CRASHED, more))
             case Completed():
                 return self._outcome.complete(message.result)
             case Failed() if message.kind is FailureKind.CRASHED and self._shutdown.requested:

@@ -18,7 +18,7 @@ from storage.states import SweepState
 from sweep.search.pruners import PRUNERS
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import kind_of
-from sweep.training.contract import Decision, EpochReport
+from sweep.training.contract import Decision, EpochReport, TrainingBroken
 from sweep.worker import pending_epochs
 from sweep.worker.retry import Retry
 from sweep.worker.serialization import to_json
@@ -105,6 +105,10 @@ class EpochLog:
             LeaseLost: If another worker holds the slot now.
             DatabaseGone: If the database does not answer.
         """
+        self._recall_kept()
+        self.flush()
+
+    def _recall_kept(self) -> None:
         kept = {folder: pending_epochs.kept(folder) for folder in self.earlier}
         self.earlier = tuple(
             folder
@@ -117,7 +121,11 @@ class EpochLog:
                     self._told[epoch] = self._decided[epoch] = Decision.CONTINUE
                     self._uncommitted[epoch] = report
                     self._before[epoch] = to_json(report)
-        self.flush()
+
+    @property
+    def known(self) -> int:
+        """How many epochs were reported, by this attempt and those that it may go on from."""
+        return max((*self._before, *self._own), default=0)
 
     def enter(self, report: EpochReport) -> Decision:
         """Commit an epoch and decide on it; CONTINUE while the database is away.
@@ -126,11 +134,19 @@ class EpochLog:
             What to tell the training.
 
         Raises:
+            TrainingBroken: If the epoch before it was never reported.
             LeaseLost: If another worker holds the slot now.
             DatabaseGone: If this process must leave at once, and the epoch could be neither
                 committed nor kept, or it ends the training.
         """
         epoch = report.epoch
+        if epoch > self.known + 1:
+            self._recall_kept()
+        if epoch > self.known + 1:
+            raise TrainingBroken(
+                f"epoch: found {epoch} first; reported before were {self.known}, "
+                f"allowed is up to {self.known + 1}"
+            )
         self._own[epoch] = self._uncommitted[epoch] = report
         # One that goes on from a checkpoint leaves the epochs before as they are.
         if min(self._own) == 1 and self._begin_anew is not None and self._differs(report):

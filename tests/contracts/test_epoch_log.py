@@ -17,7 +17,7 @@ from storage.queue.queue import Queue
 from storage.snapshot.reader import read_epochs, read_sweep
 from sweep.spec.sweep_file import SweepSpec
 from sweep.testing import made_up_epoch
-from sweep.training.contract import Decision, EpochReport
+from sweep.training.contract import Decision, EpochReport, TrainingBroken
 from sweep.worker import pending_epochs
 from sweep.worker.epoch_log import EpochLog
 from sweep.worker.retry import Retry
@@ -352,3 +352,20 @@ def test_what_contradicts_the_stored_epochs_is_not_gone_on_from(
     epoch_log.recall()
     assert epoch_log.earlier == (tmp_path / "1",)
     assert stored(database) == expected(1)
+
+
+def test_an_epoch_whose_predecessor_nobody_reported_is_refused(
+    database: Database, attempt: Callable[[], tuple[Lease, EpochLog]]
+) -> None:
+    lease, epoch_log = attempt()
+    epoch_log.enter(report(1))
+    database.queue.release(lease, "lost")
+    _, epoch_log = attempt()
+    epoch_log.recall()
+    with pytest.raises(TrainingBroken, match=r"found 3 first; reported before were 1, allowed is"):
+        epoch_log.enter(report(3))
+    assert stored(database) == expected(1)
+    assert epoch_log.known == 1
+    epoch_log.enter(report(2))
+    assert stored(database) == expected(1, 2)
+    assert epoch_log.known == 2

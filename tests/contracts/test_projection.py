@@ -1,9 +1,12 @@
 """Telling Optuna how a slot ended: once or more often, by one worker or by two."""
 
 from dataclasses import replace
+from typing import Any
 
 import optuna
+import optuna.study
 import pytest
+from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 
 from storage.optuna.storage import open_storage
@@ -70,3 +73,27 @@ def test_a_worker_that_tells_late_changes_nothing(
     assert trial.value == 0.3
     assert trial.user_attrs["attempts"] == settled.attempt
     assert trial.intermediate_values == {1: 0.1, 2: 0.3}
+
+
+def test_a_study_that_another_worker_is_making_is_no_foreign_one(
+    engine: Engine, storage_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optunas = open_storage(storage_url, engine)
+    optunas.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "one/search")
+    ours = {"metric": "map50_95", "attributes": {"sweep": "one"}}
+    read = type(optunas).get_study_user_attrs
+    others = [Studies(open_storage(storage_url, engine))]
+
+    def read_and_lose_the_race(storage: RDBStorage, study_id: int) -> dict[str, Any]:
+        found = read(storage, study_id)
+        if others and not found:  # the other one marks the study and makes a trial just now
+            others.pop().ensure("one/search", **ours)
+            optunas.create_new_trial(study_id)
+        return found
+
+    monkeypatch.setattr(RDBStorage, "get_study_user_attrs", read_and_lose_the_race)
+    Studies(optunas).ensure("one/search", **ours)
+    assert not others
+    assert optuna.load_study(study_name="one/search", storage=optunas).user_attrs == {
+        "sweep": "one"
+    }

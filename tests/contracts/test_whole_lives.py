@@ -21,15 +21,16 @@ from sweep import paths
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import planned_stages
 from sweep.testing import made_up_epoch
-from sweep.training.contract import Device, EpochReport, TrialJob
+from sweep.training.contract import Device, EpochReport, TrialJob, TrialResult
 from sweep.training.devices import Gpu
-from sweep.worker import readiness
+from sweep.training.process.messages import Completed, EpochDone, Message
+from sweep.worker import attempt, readiness
 from sweep.worker.retry import Retry
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
 from tests.contracts.test_queue import ME
 from tests.lost_answers import losing
-from tests.puppet_child import made_up, never_waiting, use_puppets
+from tests.puppet_child import PuppetChild, made_up, never_waiting, use_puppets
 
 
 def queued(engine: Engine, name: str, runs: Path, **search: Any) -> None:
@@ -204,3 +205,46 @@ def test_checkpoints_are_gone_before_a_slot_is_closed(
         work(database, "one")
     assert not list((tmp_path / "runs").rglob(paths.CHECKPOINT))
     assert Queue(engine).unclosed() == ["one"], "so that somebody comes back to it"
+
+
+@pytest.mark.parametrize(
+    ("begins_with", "told"),
+    [
+        (4, "epoch: found 4 first; reported before were 2, allowed is up to 3"),
+        (None, "result: found 4 epochs; reported were 2"),
+    ],
+)
+def test_a_training_that_goes_on_from_more_than_was_reported_fails(
+    engine: Engine,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    begins_with: int | None,
+    told: str,
+) -> None:
+    queued(engine, "one", tmp_path / "runs", epochs=4)
+
+    def die(job: TrialJob, epoch: int) -> EpochReport:
+        if epoch == 3:
+            raise Killed
+        return made_up(job, epoch)
+
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        use_puppets(dying, die)
+        work(database, "one")
+    with writing(engine) as connection:
+        connection.execute(update(slots).values(owner=vars(replace(ME, pid=2**22 + 1))))
+
+    class GoesOn(PuppetChild):
+        def receive(self, _timeout_s: float) -> Message:
+            reports = [made_up(self._job, epoch) for epoch in range(1, 5)]
+            if begins_with is None:
+                return Completed(TrialResult.from_epochs(reports, self._job.objective))
+            return EpochDone(reports[begins_with - 1])
+
+    monkeypatch.setattr(attempt, "ChildProcess", GoesOn)
+    work(database, "one")
+    (slot,) = read_sweep(engine, "one").stages[0].slots
+    assert (slot.state, slot.failure_kind, slot.message) == (SlotState.FAILED, "crashed", told)
+    assert [epoch.epoch for epoch in slot.epochs] == [1, 2]
