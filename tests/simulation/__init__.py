@@ -1,0 +1,1 @@
+"""Workers, users and faults on one virtual clock, all drawn from one seed."""

@@ -1,0 +1,174 @@
+"""Bugs to plant, each one change of the product's text that a tired person could make."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bug:
+    """A bug, and where to plant it."""
+
+    name: str
+    module: str
+    before: str
+    """Text that is there once."""
+    after: str
+
+
+BUGS = (
+    # Claiming.
+    Bug(
+        name="a late worker writes: its attempt is not checked",
+        module="storage.queue.leases",
+        before="            slots.c.attempt == lease.attempt,\n",
+        after="",
+    ),
+    Bug(
+        name="a lease is never renewed",
+        module="storage.queue.leases",
+        before="    write_under(connection, lease, lease_until=now_s() + LEASE_S)\n",
+        after="    write_under(connection, lease, worker=lease.worker)\n",
+    ),
+    Bug(
+        name="a slot queued again goes on from its old checkpoint",
+        module="storage.queue.claiming",
+        before="since=0 if first else attempts.last_retry(connection, slot.id)",
+        after="since=0",
+    ),
+    # Takeover.
+    Bug(
+        name="an attempt that was lost gets no ending",
+        module="storage.queue.attempts",
+        before="    if attempt > 1:\n",
+        after="    if attempt > 2:\n",
+    ),
+    Bug(
+        name="what ran in a cancelled sweep is not taken over",
+        module="storage.queue.claiming",
+        before="in_([SweepState.ACTIVE, SweepState.CANCELLED])",
+        after="in_([SweepState.ACTIVE])",
+    ),
+    Bug(
+        name="an expired lease is taken over at the first sight",
+        module="storage.queue.takeover",
+        before="return row.expired and self._clock() - self._expired_since[_lease(row)] >= "
+        "self._grace_s",
+        after="return bool(row.expired)",
+    ),
+    # Settling.
+    Bug(
+        name="a settled slot is not marked as untold",
+        module="storage.queue.settling",
+        before="finished_at=now_s(), unprojected=True, **values",
+        after="finished_at=now_s(), **values",
+    ),
+    Bug(
+        name="an attempt that gave its slot back gets no ending",
+        module="storage.queue.settling",
+        before="    attempts.end(connection, lease.slot.id, lease.attempt, reason, message)\n",
+        after="",
+    ),
+    Bug(
+        name="what a dead worker settled is told by nobody",
+        module="storage.queue.settling",
+        before="if row.owner is None or row.expired or "
+        "ProcessIdentity(**row.owner).provably_dead()",
+        after="if row.owner is None",
+    ),
+    Bug(
+        name="one retry too many",
+        module="storage.queue.queue",
+        before="            if failed < retries:\n",
+        after="            if failed <= retries:\n",
+    ),
+    Bug(
+        name="a slot is closed before Optuna is told",
+        module="sweep.worker.upkeep",
+        before="        stored = read_epochs(self._database.engine, slot.id)\n",
+        after="        self._database.queue.close(settled)\n"
+        "        stored = read_epochs(self._database.engine, slot.id)\n",
+    ),
+    # Stages.
+    Bug(
+        name="a stage is done before Optuna is told of its slots",
+        module="storage.queue.stages",
+        before="            slots.c.unprojected,\n",
+        after="",
+    ),
+    Bug(
+        name="a stage is opened twice",
+        module="storage.queue.stages",
+        before=".where(stages.c.id == stage_id, stages.c.state == StageState.WAITING)",
+        after=".where(stages.c.id == stage_id)",
+    ),
+    Bug(
+        name="a sweep is done while a stage waits",
+        module="storage.queue.stages",
+        before="stages.c.sweep_id == sweeps.c.id, stages.c.state != StageState.DONE)",
+        after="stages.c.sweep_id == sweeps.c.id, stages.c.state == StageState.OPEN)",
+    ),
+    Bug(
+        name="Optuna is not told of slots that were cancelled in the queue",
+        module="storage.queue.commands",
+        before="unprojected=slots.c.trial_id.is_not(None)",
+        after="unprojected=False",
+    ),
+    # Epochs.
+    Bug(
+        name="a decision is written to the epochs before, too",
+        module="storage.queue.epochs",
+        before="        update(epochs)\n"
+        "        .where(epochs.c.slot_id == slot.id, epochs.c.epoch == epoch)",
+        after="        update(epochs)\n"
+        "        .where(epochs.c.slot_id == slot.id, epochs.c.epoch <= epoch)",
+    ),
+    Bug(
+        name="the last epoch kept in an outage is not read",
+        module="sweep.worker.pending_epochs",
+        before='text.split("\\n")[:-1]',
+        after='text.split("\\n")[:-2]',
+    ),
+    Bug(
+        name="epochs kept in an outage are not committed",
+        module="sweep.worker.epoch_log",
+        before="                self._uncommitted.append(report)\n",
+        after="",
+    ),
+    Bug(
+        name="an epoch that an outage met is not kept",
+        module="sweep.worker.epoch_log",
+        before="                pending_epochs.keep(self._run_folder, report)\n",
+        after="                pass\n",
+    ),
+    Bug(
+        name="an epoch is forgotten when its commit fails",
+        module="sweep.worker.epoch_log",
+        before="            self._retry.note(gone)\n            try:\n",
+        after="            self._retry.note(gone)\n            self._uncommitted.clear()\n"
+        "            try:\n",
+    ),
+    # Projection.
+    Bug(
+        name="Optuna does not get the epochs that it lacks",
+        module="storage.optuna.studies",
+        before="for epoch in values.keys() - trial.intermediate_values.keys():",
+        after="for epoch in ():",
+    ),
+    Bug(
+        name="Optuna gets the wrong metric",
+        module="storage.optuna.studies",
+        before="None if settled.result is None else settled.result[objective]",
+        after='None if settled.result is None else settled.result["map50"]',
+    ),
+    Bug(
+        name="strays go on for ever",
+        module="storage.optuna.studies",
+        before="self.supersede(private.id_of(trial), by=numbers[slot])",
+        after="pass",
+    ),
+    Bug(
+        name="a cancelled slot is pruned in Optuna",
+        module="storage.optuna.studies",
+        before="    SlotState.CANCELLED: TrialState.FAIL,\n",
+        after="    SlotState.CANCELLED: TrialState.PRUNED,\n",
+    ),
+)
