@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, func, insert, select, update
 
 from storage.engine import reading, writing
 from storage.errors import SweepExists
@@ -94,6 +94,8 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
         The next stage to open (`open_stage`), or None when none is ready. A cancelled sweep's
         stages that wait do so for good.
     """
+    if not _may_finish(engine, sweep):
+        return None
     unfinished = exists().where(stages.c.sweep_id == sweeps.c.id, stages.c.state != StageState.DONE)
     with writing(engine) as connection:
         sweep_id = connection.execute(
@@ -123,6 +125,20 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
     if state in (SweepState.CANCELLED, SweepState.DELETING):
         return None
     return record_of(WaitingStage, following)
+
+
+def _may_finish(engine: Engine, sweep: str) -> bool:
+    """Whether there may be something to mark or to open; idle workers look often, and only read."""
+    query = (
+        select(stages.c.state, and_(*_closed()).label("closed"))
+        .join(sweeps, sweeps.c.id == stages.c.sweep_id)
+        .where(sweeps.c.name == sweep, stages.c.state != StageState.DONE)
+        .order_by(stages.c.position)
+    )
+    with reading(engine) as connection:
+        left = connection.execute(query).all()
+    first_waits = bool(left) and left[0].state == StageState.WAITING
+    return not left or first_waits or any(stage.closed for stage in left)
 
 
 def unfinished_stages(engine: Engine, sweep: str) -> list[str]:

@@ -62,6 +62,13 @@ def settled_attempts(engine: Engine, sweep: str) -> dict[int, int]:
         return {row.id: row.attempt for row in rows}
 
 
+def is_settled(engine: Engine, slot_id: int) -> bool:
+    """Whether a slot has come to its end, so that nobody goes on from what its attempts left."""
+    query = select(slots.c.id).where(slots.c.id == slot_id, slots.c.state.in_(_SETTLED))
+    with reading(engine) as connection:
+        return connection.execute(query).first() is not None
+
+
 def replace_trial(engine: Engine, slot: Begun, *, trial_id: int, number: int) -> bool:
     """Give a slot another trial; False if it has another already.
 

@@ -5,9 +5,10 @@ from contextlib import suppress
 from storage import failpoints
 from storage.database import Database
 from storage.errors import DatabaseGone, RowUnreadable, TrialGone
+from storage.queue.leases import Lease
 from storage.queue.settling import Settled
-from storage.queue.slots import Slot
 from storage.queue.stages import all_closed, finish_stages, open_stage, open_stages, trial_numbers
+from storage.queue.trials import is_settled
 from storage.snapshot.reader import read_epochs, read_sweep
 from storage.states import StageState
 from sweep.stages.notes import how_it_ended, study_note
@@ -112,9 +113,18 @@ class Upkeep:
         note = study_note(spec, submission.runs, over.name, kind, state=state)
         self._database.studies.note(over.study, note)
 
-    def bury_strays(self, slot: Slot) -> None:
-        """End the trials that a late worker made for slots which others had taken over."""
+    def drop(self, lease: Lease) -> None:
+        """Clean up after an attempt of this worker's that others had followed, once it has ended.
+
+        It may have made a trial and written a checkpoint after those had cleaned up.
+        """
+        slot = lease.slot
         self._bury_strays(slot.stage_id, slot.study)
+        if is_settled(self._database.engine, slot.id):
+            submission, _ = self._readiness.read(slot.sweep)
+            with suppress(OSError):
+                folders = run_folders(submission.runs, slot, slot.trial_number)
+                folders.remove_checkpoints(attempts=lease.attempt + 1)
 
     def _bury_strays(self, stage_id: int, study: str) -> None:
         if all_closed(self._database.engine, stage_id):

@@ -190,7 +190,7 @@ class Worker:
             raise
         except LeaseLost as lost:
             log.warning("%s; dropped", lost)
-            self._for(lease.slot.sweep, lambda _: self._upkeep.bury_strays(lease.slot))
+            self._for(lease.slot.sweep, lambda _: self._upkeep.drop(lease))
             return
         except Exception as error:
             if self._stumbles.are_the_sweeps(lease.slot, error):

@@ -110,6 +110,7 @@ def test_what_is_expected_of_it_counts_as_time_left(file: Path) -> None:
     worker = Worker(database, device=Device(), shutdown=Shutdown())
     lease = worker._claim()
     assert lease is not None
+    worker._note(lease)
     worker._serve(lease)
     # One trial of the search is left, and both later stages.
     expected = pytest.approx(0.01 * (2 + 2 * 3 + 3 * 2))

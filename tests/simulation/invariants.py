@@ -151,7 +151,8 @@ def _of_attempts(cast: "Cast", slot: Row, attempts: list[Row], name: str) -> Ite
                 continue
             if worker in cast.hurried and cast.faults.struck:
                 continue  # it had to leave at once, while the database did not answer
-            if row["ending"] == "lost":
+            gave_up = row["attempt"] == slot["attempt"] and slot["failure_kind"] == "lost"
+            if row["ending"] == "lost" and not gave_up:
                 yield f"lost, though its worker lives: {name} attempt {row['attempt']}"
     for row in attempts:
         if row["ending"] == "crashed" and not _is_of_a_training(row["message"] or ""):
@@ -174,7 +175,14 @@ def _worker_id(process: Any) -> str:
 
 def _is_of_a_training(message: str) -> bool:
     words = ("as drawn", "the training process", "no space", "no sign of life")
-    words += ("allowed is", "allowed are", "after the last", "without a report", "told to go on")
+    words += (
+        "allowed is",
+        "allowed are",
+        "after the last",
+        "reported were",
+        "without a report",
+        "told to go on",
+    )
     return any(word in message for word in words) or "its training" in message
 
 

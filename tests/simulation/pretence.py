@@ -147,7 +147,7 @@ class _Pretence:
             *((module, "NAP_S", _NAP_S) for module in (worker_module, retry_module, disk_module)),
             (attempt_module, "_POLL_S", _NAP_S),
             (child, "os", Instead(os, read=lambda end, _most: end.read(), kill=lambda *_: None)),
-            (child, "server_pid", lambda: 1),
+            (child, "parent_pid", lambda: 1),
             (forkserver, "Readiness", _ServerIsThere),
             (
                 keeper_module,

@@ -220,7 +220,8 @@ class Training:
         if self._nursery.disk_is_full():
             return
         folder = self.job.run_folder
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():  # deleted meanwhile
+            return
         state = {"epoch": self.epoch, "device": self.job.device.kind}
         (folder / paths.CHECKPOINT).write_text(json.dumps(state))
 

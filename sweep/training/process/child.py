@@ -19,7 +19,7 @@ from sweep.training.contract import (
 )
 from sweep.training.process import child_main
 from sweep.training.process.door import Door
-from sweep.training.process.forkserver import fork_context, server_pid
+from sweep.training.process.forkserver import fork_context, parent_pid
 from sweep.training.process.heartbeat import Pulse
 from sweep.training.process.messages import (
     Alive,
@@ -77,7 +77,7 @@ class ChildProcess:
             try:
                 process = context.Process(
                     target=child_main.run,
-                    args=(theirs, job, server_pid()),
+                    args=(theirs, job, parent_pid()),
                     name=f"slot {job.slot}",
                 )
                 process.start()

@@ -52,20 +52,20 @@ TELL_SIGNAL = signal.SIGUSR2
 _SETUP = "sweep.training.process.server_setup"
 
 
-def run(connection: Connection, job: TrialJob, server: int) -> None:
+def run(connection: Connection, job: TrialJob, parent: int | None) -> None:
     """Train `job`, tell how it went, and end the process.
 
     Args:
         connection: To the supervisor.
         job: What to train.
-        server: Id of the process that this one was forked from.
+        parent: Id of the process that started this one.
     """
     importlib.import_module(_SETUP)  # for a process that was not forked from the server
     gc.enable()
     # Loader processes are our children then, and end when we are killed. From a server of their
     # own, which a child of a fork server would start, they would live on.
     multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
-    _heed_signals(server)
+    _heed_signals(parent)
     link = _Link(connection)
     link.start()
     try:
@@ -83,8 +83,8 @@ def run(connection: Connection, job: TrialJob, server: int) -> None:
     os._exit(0)  # threads and loader processes that a trainer left behind must not hold us
 
 
-def _heed_signals(server: int) -> None:
-    """Leave SIGINT and SIGTERM to the supervisor, and die with the server that forked us.
+def _heed_signals(parent: int | None) -> None:
+    """Leave SIGINT and SIGTERM to the supervisor, and die with the process that started us.
 
     Terminals and schedulers send both to every process of a job, and the epoch at hand may still
     end then. The supervisor itself ends us with SIGKILL.
@@ -92,7 +92,7 @@ def _heed_signals(server: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the server's means that its supervisor is gone
-    if not set_parent_death_signal(signal.SIGKILL, server):
+    if not set_parent_death_signal(signal.SIGKILL, parent):
         os._exit(1)
 
 

@@ -84,6 +84,11 @@ def server_pid() -> int | None:
     return pid
 
 
+def parent_pid() -> int | None:
+    """Return the process id of the parent of trainings that are started now."""
+    return server_pid() if forks() else os.getpid()
+
+
 class Readiness:
     """Whether the server has loaded what it preloads, so that a training begins at once.
 
@@ -105,6 +110,8 @@ class Readiness:
         Raises:
             OSError: If no process can be started.
         """
+        if not forks():
+            return True
         warm_up(trainer)
         return self._ready is not None and self._ready == server_pid()
 

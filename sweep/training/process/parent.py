@@ -6,7 +6,7 @@ import signal
 import sys
 
 
-def set_parent_death_signal(number: signal.Signals, parent: int) -> bool:
+def set_parent_death_signal(number: signal.Signals, parent: int | None) -> bool:
     """Have the kernel send this process a signal when its parent ends; on Linux only.
 
     Args:
