@@ -20,7 +20,7 @@ print("lives")
 """
 TRAINING = """
 import sweep.training.process.child_main as child_main
-child_main._heed_signals(server=1)
+child_main._heed_signals(parent=1)
 print("lives")
 """
 
