@@ -1,6 +1,7 @@
 """Whether a training would begin at once: no slot's lease runs while torch is loaded."""
 
 from storage.database import Database
+from storage.errors import SweepNotFound
 from sweep.training.process import forkserver
 from sweep.worker.places import NotHere
 from sweep.worker.readiness import Readiness
@@ -30,7 +31,10 @@ class Starting:
         """
         if not names:
             return []
-        trainer = self._readiness.read(names[0])[1].trainer
+        try:
+            trainer = self._readiness.read(names[0])[1].trainer
+        except SweepNotFound:  # deleted just now
+            return self.usable(names[1:])
         try:
             if self._server.ready(trainer):
                 return names

@@ -106,7 +106,7 @@ class Worker:
     def _serve_all(self) -> list[str]:
         """Serve; return what keeps this worker from what is left."""
         for name in self._retry(lambda: self._readiness.usable(self._to_serve()))[:1]:
-            forkserver.warm_up(self._read(name)[1].trainer)
+            self._for(name, lambda name: forkserver.warm_up(self._readiness.read(name)[1].trainer))
         for name in self._retry(self._to_serve):
             self._for(name, self._upkeep.restore, leave=False)
         self._mend(leave=False)
@@ -120,7 +120,8 @@ class Worker:
             self._mend()
             if self._drain:
                 lacks = {name: self._lack(name) for name in self._retry(self._to_serve)}
-                if all(lack and not isinstance(lack, NoRoom) for lack in lacks.values()):
+                lacking = all(lack and not isinstance(lack, NoRoom) for lack in lacks.values())
+                if lacking and lacks.keys() == set(self._retry(self._to_serve)):  # none is deleted
                     return [f"{name}: {lack}" for name, lack in lacks.items()]
             self._idle()
         return []
@@ -199,7 +200,7 @@ class Worker:
         else:
             self._stumbles.over(lease.slot.sweep)
         if settled is None:
-            self._await_room(lease.slot.sweep)
+            self._for(lease.slot.sweep, self._await_room)
             return
         self._readiness.served(lease.slot.sweep)
         self._for(lease.slot.sweep, lambda _: self._upkeep.close(settled), leave=False)
@@ -246,7 +247,7 @@ class Worker:
             return None
 
     def _await_room(self, name: str) -> None:
-        runs = self._retry(lambda: self._readiness.for_training(name)).runs
+        runs = self._readiness.for_training(name).runs
         self._database.rest()
         await_room(runs, self._shutdown)
 

@@ -8,8 +8,6 @@ from typing import Any
 from tests.simulation.faults import Deed, Fault, FaultKind
 from tests.simulation.tempers import STRANGE, Temper
 
-_MOMENTS = 700
-"""Faults are drawn among so many moments; about as many as a small sweep has."""
 _FAULTS = (
     *([FaultKind.KILL] * 6),
     *([FaultKind.UNHEARD] * 6),
@@ -56,6 +54,10 @@ class Shape:
 
     sweeps: tuple[Mapping[str, Any], ...]
     """Their sweep files."""
+    moments: int
+    """Faults are drawn among so many moments; they have about as many."""
+    weight: int
+    """How often it is drawn beside the others: most bugs show in the smallest, which cost least."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,23 +109,30 @@ def _shapes() -> tuple[Shape, ...]:
     falling = {"lr0": [0.01, 0.1, 0.001]}  # the later ones are worse, so they are pruned
     many = {"lr0": [0.01, 0.02, 0.005, 0.03, 0.004, 0.5]}  # the median asks for five before
     again = {"crashed": 1, "oom": 1, "lost": 1}
-    return tuple(
-        Shape(sweeps=sweeps)
-        for sweeps in (
-            (_sweep("one", epochs=2, space=two),),
-            (_sweep("one", epochs=2, space=rates, retries=again),),
-            (_sweep("one", epochs=1, space=two, retrain=retrain),),
-            (_sweep("one", epochs=2, space=two, retrain=retrain, retries=again),),
-            (_sweep("one", epochs=3, space=falling, pruner="successive_halving"),),
-            (_sweep("one", epochs=2, space=many, pruner="median", retries=again),),
-            (_sweep("one", epochs=3, space=falling, pruner="hyperband", retrain=retrain),),
-            (_sweep("one", epochs=1, space=span, sampler="tpe", trials=3, retries=again),),
-            (_sweep("one", epochs=2, space=span, sampler="random", trials=2, objective="map50"),),
-            (
-                _sweep("one", epochs=2, space=two),
-                _sweep("two", epochs=1, space=two, retries=again),
-            ),
-        )
+    one = {"lr0": [0.1]}
+    smallest = (
+        (_sweep("one", epochs=1, space=one),),
+        (_sweep("one", epochs=2, space=one, retries=again),),
+        (_sweep("one", epochs=1, space=one, retrain={"epochs": 1, "baseline": {"lr0": 0.05}}),),
+    )
+    larger = (
+        (_sweep("one", epochs=2, space=two),),
+        (_sweep("one", epochs=2, space=rates, retries=again),),
+        (_sweep("one", epochs=1, space=two, retrain=retrain),),
+        (_sweep("one", epochs=2, space=two, retrain=retrain, retries=again),),
+        (_sweep("one", epochs=3, space=falling, pruner="successive_halving"),),
+        (_sweep("one", epochs=2, space=many, pruner="median", retries=again),),
+        (_sweep("one", epochs=3, space=falling, pruner="hyperband", retrain=retrain),),
+        (_sweep("one", epochs=1, space=span, sampler="tpe", trials=3, retries=again),),
+        (_sweep("one", epochs=2, space=span, sampler="random", trials=2, objective="map50"),),
+        (
+            _sweep("one", epochs=2, space=two),
+            _sweep("two", epochs=1, space=two, retries=again),
+        ),
+    )
+    return (
+        *(Shape(sweeps=sweeps, moments=250, weight=10) for sweeps in smallest),
+        *(Shape(sweeps=sweeps, moments=700, weight=1) for sweeps in larger),
     )
 
 
@@ -133,11 +142,12 @@ SHAPES = _shapes()
 def draw(seed: int) -> Plan:
     """Draw a schedule."""
     chance = random.Random(seed)
-    shape = chance.randrange(len(SHAPES))
-    names = SHAPES[shape].names
+    weights = [shape.weight for shape in SHAPES]
+    (shape,) = chance.choices(range(len(SHAPES)), weights=weights)
+    names, moments = SHAPES[shape].names, SHAPES[shape].moments
     deeds = tuple(
         Deed(
-            **_place(chance),
+            **_place(chance, moments),
             kind=chance.choice(_DEEDS),
             sweep=chance.choice(names),
             number=chance.randrange(4),
@@ -151,7 +161,7 @@ def draw(seed: int) -> Plan:
         shape=shape,
         devices=tuple("cuda" if chance.random() < 0.25 else "cpu" for _ in range(_workers(chance))),
         machines=chance.choice((1, 2)),
-        faults=tuple(_fault(chance) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
+        faults=tuple(_fault(chance, moments) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
         deeds=deeds,
         tempers=_tempers(chance),
         pace=chance.choice((0.05, 0.05, 0.2, 0.9)),
@@ -164,7 +174,7 @@ def _workers(chance: random.Random) -> int:
     return chance.choice((1, 2, 2, 3))
 
 
-def _fault(chance: random.Random) -> Fault:
+def _fault(chance: random.Random, moments: int) -> Fault:
     kind = chance.choice(_FAULTS)
     seconds = {
         FaultKind.STOP: (1.0, 70.0, 85.0, 130.0, 3600.0),
@@ -172,13 +182,13 @@ def _fault(chance: random.Random) -> Fault:
         FaultKind.STEP: (-3600.0, -5.0, 5.0, 70.0, 3600.0),
         FaultKind.FULL: (5.0, 60.0),
     }.get(kind, (0.0,))
-    return Fault(**_place(chance), kind=kind, seconds=chance.choice(seconds))
+    return Fault(**_place(chance, moments), kind=kind, seconds=chance.choice(seconds))
 
 
-def _place(chance: random.Random) -> dict[str, Any]:
+def _place(chance: random.Random, moments: int) -> dict[str, Any]:
     """Draw when something happens."""
     if chance.random() < 0.5:
-        return {"at": chance.randrange(_MOMENTS)}
+        return {"at": chance.randrange(moments)}
     return {"at": chance.randrange(5), "aim": chance.choice(_AIMS)}
 
 
