@@ -55,6 +55,13 @@ class Child:
         pass
 
 
+class ServerIsThere:
+    """A fork server that has loaded all that it needs."""
+
+    def ready(self, _trainer: str) -> bool:
+        return True
+
+
 class Idle(Exception):
     """A worker that waits, though nobody else is there."""
 
@@ -63,6 +70,7 @@ def train_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all workers of this process train so, and wait for nothing."""
     monkeypatch.setattr(attempt, "ChildProcess", Child)
     monkeypatch.setattr(forkserver, "warm_up", lambda _: None)
+    monkeypatch.setattr(forkserver, "Readiness", ServerIsThere)
     monkeypatch.setattr(worker, "IDLE_S", (0.0, 0.0))
     monkeypatch.setattr(worker, "_LOOKS_PER_S", 1e9)
 

@@ -10,6 +10,7 @@ from sweep.training.contract import Decision, EpochReport, TrialJob, TrialResult
 from sweep.training.process import forkserver
 from sweep.training.process.messages import Completed, EpochDone, Message, Stopped
 from sweep.worker import attempt, worker
+from tests.in_process import ServerIsThere
 
 Train = Callable[[TrialJob, int], EpochReport]
 
@@ -59,6 +60,7 @@ def use_puppets(patch: pytest.MonkeyPatch, train: Train = made_up) -> None:
     Child.train = staticmethod(train)  # type: ignore[method-assign,assignment]
     patch.setattr(attempt, "ChildProcess", Child)
     patch.setattr(forkserver, "warm_up", lambda _: None)
+    patch.setattr(forkserver, "Readiness", ServerIsThere)
 
 
 def never_waiting(patch: pytest.MonkeyPatch, retry: Any) -> None:

@@ -28,6 +28,7 @@ from sweep.files import atomic_write, lock
 from sweep.training import devices
 from sweep.training.process import child, forkserver
 from sweep.worker import disk, places
+from tests.in_process import ServerIsThere
 from tests.simulation.faults import Broken
 from tests.simulation.substitutes import Instead, replaced_everywhere
 from tests.simulation.world import Process, World
@@ -59,13 +60,6 @@ def _delete_trials(real: Callable[..., bool]) -> Callable[..., bool]:
         return isinstance(storage, RDBStorage) and real(storage, study_id, most=most)
 
     return delete_trials
-
-
-class _ServerIsThere:
-    """A fork server that has loaded all it needs."""
-
-    def ready(self, _trainer: str) -> bool:
-        return True
 
 
 class _Thread:
@@ -148,7 +142,7 @@ class _Pretence:
             (attempt_module, "_POLL_S", _NAP_S),
             (child, "os", Instead(os, read=lambda end, _most: end.read(), kill=lambda *_: None)),
             (child, "parent_pid", lambda: 1),
-            (forkserver, "Readiness", _ServerIsThere),
+            (forkserver, "Readiness", ServerIsThere),
             (
                 keeper_module,
                 "threading",
