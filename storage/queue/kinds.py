@@ -47,7 +47,8 @@ class KindWatch:
         if not waiting:
             return None
         seen = select(workers.c.device).where(workers.c.last_seen > now_s() - LIVE_S).distinct()
-        live = {kind_of(device) for device in connection.execute(seen).scalars()}
+        devices = connection.execute(seen).scalars()
+        live = {kind_of(device) for device in devices if isinstance(device, str)}
         for slot in waiting:
             waited_s = now - self._waiting_since[slot.id, slot.attempt]
             if slot.device_kind not in live or waited_s >= PATIENCE_S:

@@ -9,7 +9,7 @@ from storage.contents import fault_of_params, fault_of_report, fault_of_result
 from storage.engine import writing
 from storage.errors import RowUnreadable
 from storage.process_identity import ProcessIdentity
-from storage.queue import sweeps
+from storage.queue import sweeps, workers
 from storage.queue.queue import Queue
 from storage.queue.stages import all_closed
 from storage.snapshot.reader import read_epochs, read_summary, read_sweep
@@ -165,3 +165,18 @@ def test_settings_and_reports_are_what_a_worker_wrote() -> None:
     assert fault_of_params(json.loads('{"lr0": 1e999}')) == "slots.params: found inf as 'lr0'"
     assert fault_of_report({"losses": {"x": None}, "lr": {"y": 0.1}}) is None
     assert fault_of_report({"losses": [1]}) == "epochs.report: found [1] as losses"
+
+
+def test_a_worker_whose_device_cannot_be_read_counts_as_none(engine: Engine) -> None:
+    submit(engine, budget=1)
+    queue = Queue(engine)
+    lease = queue.claim("gpu", ME, device_kind="cuda")
+    assert lease is not None
+    queue.record_epoch(lease, epoch=1, map50=0.1, map50_95=0.1, report={"seconds": 1})
+    queue.release(lease, "preempted")
+    workers.seen(engine, "gpu", host="h", device="cuda:1", slot=None)
+    assert queue.claim("cpu", ME, device_kind="cpu") is None, "it waits for the other one"
+    spoil(engine, "UPDATE workers SET device = x'ff00fe'")
+    again = queue.claim("cpu", ME, device_kind="cpu")
+    assert again is not None
+    assert again.anew
