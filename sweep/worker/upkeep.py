@@ -118,15 +118,15 @@ class Upkeep:
 
         It may have made a trial and written a checkpoint after those had cleaned up.
         """
-        slot = lease.slot
-        self._bury_strays(slot.stage_id, slot.study)
-        if is_settled(self._database.engine, slot.id):
+        engine, slot = self._database.engine, lease.slot
+        if all_closed(engine, slot.stage_id):
+            self._bury_strays(slot.stage_id, slot.study)
+        if is_settled(engine, slot.id):
             submission, _ = self._readiness.read(slot.sweep)
             with suppress(OSError):
                 folders = run_folders(submission.runs, slot, slot.trial_number)
                 folders.remove_checkpoints(attempts=lease.attempt + 1)
 
     def _bury_strays(self, stage_id: int, study: str) -> None:
-        if all_closed(self._database.engine, stage_id):
-            numbers = trial_numbers(self._database.engine, stage_id)
-            self._database.studies.bury_strays(study, numbers)
+        numbers = trial_numbers(self._database.engine, stage_id)
+        self._database.studies.bury_strays(study, numbers)
