@@ -5,9 +5,9 @@
 A transaction that locks rows of several of these tables does it in this order; a row of `workers`
 is written by its worker alone. What decides by the state of a sweep, or changes what is left to do
 in it, takes the sweep's row first, by a statement of its own (`lock_sweep`): cancelling, pausing,
-resuming, adding, opening and finishing stages, queueing slots again, and giving a slot back. A
-claim, a renewal, an epoch and a result touch the rows of one slot, whoever owns it, and take no
-sweep: a sweep's workers do not wait for each other.
+resuming, deleting, adding, opening and finishing stages, queueing slots again, and giving a slot
+back. A claim, a renewal, an epoch and a result touch the rows of one slot, whoever owns it, and
+take no sweep: a sweep's workers do not wait for each other.
 
 On PostgreSQL a statement sees what was committed before it began, not what it waited for. So
 nothing may be concluded from a statement that waited; the lock is a statement before.
