@@ -124,7 +124,7 @@ Source = Annotated[
         _kind,
         custom_error_type="source_kind",
         custom_error_message="must have exactly one of the keys coco, yolo, synthetic, "
-        "such as `source: {{coco: annotations.json, images: images}}`",
+        "such as `source: {coco: annotations.json, images: images}`",
     ),
 ]
 
