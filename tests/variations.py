@@ -38,7 +38,8 @@ VARIATIONS = {
     "avx2": _kernels("AVX2", "avx2"),
     "avx2-default": _kernels("AVX2", "default"),
     "random": Variation(options=("--random-order",)),
-    "busy": Variation(busy=True),
+    # What the limit of a test is for, a test that hangs, it finds later on a busy machine.
+    "busy": Variation(busy=True, options=("--timeout=3600",)),
     "one": Variation(options=("-n", "1")),
     "four": Variation(options=("-n", "4")),
 }
