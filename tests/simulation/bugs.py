@@ -19,20 +19,33 @@ BUGS = (
     Bug(
         name="a late worker writes: its attempt is not checked",
         module="storage.queue.leases",
-        before="            slots.c.attempt == lease.attempt,\n",
+        before="            slots.c.attempt == lease.attempt,\n"
+        "            slots.c.worker == lease.worker,  # SQLite gives a deleted slot's id to another one\n",
         after="",
     ),
     Bug(
         name="a lease is never renewed",
         module="storage.queue.leases",
-        before="    write_under(connection, lease, lease_until=now_s() + LEASE_S)\n",
-        after="    write_under(connection, lease, worker=lease.worker)\n",
+        before="    write_under(connection, lease, lease_until=now_s() + LEASE_S, **values)\n",
+        after="    write_under(connection, lease, worker=lease.worker, **values)\n",
     ),
     Bug(
         name="a slot queued again goes on from its old checkpoint",
         module="storage.queue.claiming",
-        before="since=0 if first else attempts.last_retry(connection, slot.id)",
-        after="since=0",
+        before="since = 0 if first else attempts.last_retry(connection, slot.id)",
+        after="since = 0",
+    ),
+    Bug(
+        name="a claim without an answer is not made again, but another",
+        module="storage.queue.queue",
+        before="token = self._unanswered = again or uuid.uuid4().hex",
+        after="token = self._unanswered = uuid.uuid4().hex",
+    ),
+    Bug(
+        name="a slot begun on another kind of device goes on as if on this",
+        module="storage.queue.claiming",
+        before="anew = not claimant.fits(slot.device_kind)",
+        after="anew = False",
     ),
     # Takeover.
     Bug(
@@ -70,9 +83,14 @@ BUGS = (
     Bug(
         name="what a dead worker settled is told by nobody",
         module="storage.queue.settling",
-        before="if row.owner is None or row.expired or "
-        "ProcessIdentity(**row.owner).provably_dead()",
+        before="if row.owner is None or row.expired or provably_dead(row.owner)",
         after="if row.owner is None",
+    ),
+    Bug(
+        name="a slot given back does not ask whether its sweep was cancelled",
+        module="storage.queue.settling",
+        before="    if state is SweepState.CANCELLED:\n",
+        after="    if state is SweepState.DONE:\n",
     ),
     Bug(
         name="one retry too many",
@@ -130,21 +148,33 @@ BUGS = (
     Bug(
         name="epochs kept in an outage are not committed",
         module="sweep.worker.epoch_log",
-        before="                self._uncommitted.append(report)\n",
+        before="                    self._uncommitted[epoch] = report\n",
         after="",
     ),
     Bug(
         name="an epoch that an outage met is not kept",
         module="sweep.worker.epoch_log",
-        before="                pending_epochs.keep(self._run_folder, report)\n",
-        after="                pass\n",
+        before="            pending_epochs.keep(self._run_folder, report)\n",
+        after="            pass\n",
     ),
     Bug(
         name="an epoch is forgotten when its commit fails",
         module="sweep.worker.epoch_log",
-        before="            self._retry.note(gone)\n            try:\n",
+        before="            self._retry.note(gone)\n            if not self._keep",
         after="            self._retry.note(gone)\n            self._uncommitted.clear()\n"
-        "            try:\n",
+        "            if not self._keep",
+    ),
+    Bug(
+        name="the epochs of the attempts before stay when a slot begins anew",
+        module="storage.queue.epochs",
+        before="    connection.execute(delete(epochs).where(epochs.c.slot_id == lease.slot.id))\n",
+        after="",
+    ),
+    Bug(
+        name="a decision whose storing was not answered is made again",
+        module="sweep.worker.epoch_log",
+        before="self._decided.get(on.epoch) or self._ask_pruner(on.epoch)",
+        after="self._ask_pruner(on.epoch)",
     ),
     # Projection.
     Bug(
@@ -156,8 +186,8 @@ BUGS = (
     Bug(
         name="Optuna gets the wrong metric",
         module="storage.optuna.studies",
-        before="None if settled.result is None else settled.result[objective]",
-        after='None if settled.result is None else settled.result["map50"]',
+        before="value = settled.result[objective]",
+        after='value = settled.result["map50"]',
     ),
     Bug(
         name="strays go on for ever",
