@@ -12,8 +12,9 @@ from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine, delete, event, select
+from sqlalchemy import Connection, Engine, delete, event, select
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.orm import Session
 
 from storage.outage import away, gone
 
@@ -25,6 +26,32 @@ def create_trial(storage: RDBStorage, study_id: int, template: FrozenTrial) -> F
     and to read the number then costs six more statements.
     """
     return storage._create_new_trial(study_id, template_trial=template)
+
+
+def add_trial(
+    storage: RDBStorage, connection: Connection, study_id: int, template: FrozenTrial
+) -> tuple[int, int]:
+    """Store a trial like `template` in a transaction of ours; return its id and number.
+
+    Relies on `RDBStorage._get_prepared_new_trial` and on the model of a study. All that is public
+    commits on a connection of its own, so that a trial and what our tables say of it could not
+    come to be together.
+
+    Args:
+        storage: Optuna's tables.
+        connection: To the same database, in a transaction that writes.
+        study_id: The study; others can add no trial to it until the transaction ends.
+        template: The trial.
+
+    Raises:
+        KeyError: If there is no such study.
+        ValueError: If the study has another kind of distribution for one of the settings.
+    """
+    with Session(bind=connection, join_transaction_mode="rollback_only") as session:
+        models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
+        trial: Any = storage._get_prepared_new_trial(study_id, template, session)
+        session.commit()  # writes it; the transaction is ours to end
+        return trial.trial_id, trial.number
 
 
 def delete_trials(storage: RDBStorage, study_id: int, *, most: int) -> bool:

@@ -17,20 +17,18 @@ from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine
 
 from storage.contents import fault_of_result
 from storage.errors import StudyNotOurs, TrialGone
 from storage.optuna import private
-from storage.optuna.making import TrialMaker
+from storage.optuna.making import LABEL_ATTRIBUTE, SLOT_ATTRIBUTE, TrialMaker
 from storage.optuna.notes import write_note
 from storage.outage import telling_outages
 from storage.queue.settling import Settled
+from storage.queue.slots import Slot
 from storage.states import SlotState
 
-SLOT_ATTRIBUTE = "slot"
-"""User attribute of a trial: the id of the slot it was made for."""
-LABEL_ATTRIBUTE = "label"
-"""User attribute of a trial: what it is for where that matters: `baseline`, `best`."""
 NOTED_TRIALS = 1_000
 """So many trials of a study get a note."""
 
@@ -222,6 +220,16 @@ class Studies:
         )
         return private.id_of(made), made.number
 
+    @_telling
+    def make_up_to(
+        self, engine: Engine, slot: Slot, *, distributions: Mapping[str, BaseDistribution]
+    ) -> tuple[int, int] | None:
+        """Make the trials of a stage's slots up to this one; again changes nothing.
+
+        See `storage.optuna.making.TrialMaker.make_up_to`.
+        """
+        return self._maker.make_up_to(engine, self._id(slot.study), slot, distributions)
+
     def forget(self) -> None:
         """Look studies up by their names again: one of them was deleted."""
         self._studies.clear()
@@ -280,7 +288,11 @@ class Studies:
                 supersedes=self._last_ended(name, slot, earlier) if begun_before else None,
             )
         else:
+            if self._storage.get_trial_user_attrs(trial_id).get(SLOT_ATTRIBUTE) != slot:
+                raise KeyError(trial_id)  # its id was given to another
             number = self._storage.get_trial_number_from_id(trial_id)
+            with suppress(UpdateFinishedTrialError):
+                self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # if it waited
         for trial in earlier:
             if trial.number != number:
                 self.supersede(private.id_of(trial), by=number)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Connection, Engine, and_, exists, not_, select, update
 
 from storage.engine import reading, writing
 from storage.errors import RowUnreadable
+from storage.queue.attempts import RETRIED
+from storage.queue.slots import Slot
 from storage.states import SlotState
-from storage.tables import record_of, slots, stages, sweeps
+from storage.tables import attempts, record_of, slots, stages, sweeps
 
 _SETTLED = (SlotState.COMPLETE, SlotState.PRUNED, SlotState.FAILED, SlotState.CANCELLED)
 """Nobody goes on from a slot in these states."""
@@ -30,12 +32,69 @@ class Begun:
     started_at: datetime | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """A slot that has had no trial yet."""
+
+    id: int
+    label: str | None
+    params: Mapping[str, Any] | None
+
+
+def without_trial(connection: Connection, last: Slot) -> list[Lacking]:
+    """List the slots of a stage, up to one, that wait for their first trial, in their order.
+
+    Others give them none until the transaction ends. Slots that begin anew are not among them: the
+    next trial of theirs takes the place of one.
+    """
+    connection.execute(select(stages.c.id).where(stages.c.id == last.stage_id).with_for_update())
+    anew = exists().where(attempts.c.slot_id == slots.c.id, attempts.c.ending == RETRIED)
+    rows = connection.execute(
+        select(slots)
+        .where(
+            slots.c.stage_id == last.stage_id,
+            slots.c.ordinal <= last.ordinal,
+            slots.c.trial_id.is_(None),
+            slots.c.state.in_([SlotState.QUEUED, SlotState.RUNNING]),
+            slots.c.epochs_from.is_(None),
+            ~anew,
+        )
+        .order_by(slots.c.ordinal)
+    )
+    found = []
+    for row in rows:
+        with suppress(RowUnreadable):
+            found.append(record_of(Lacking, row))
+    return found
+
+
+def give_trial(connection: Connection, slot_id: int, trial_id: int, number: int) -> None:
+    """Note the trial that was made for a slot in this transaction."""
+    connection.execute(
+        update(slots).where(slots.c.id == slot_id).values(trial_id=trial_id, trial_number=number)
+    )
+
+
+def trial_of(connection: Connection, slot_id: int) -> tuple[int, int] | None:
+    """Return id and number of a slot's trial; None where it has none."""
+    row = connection.execute(
+        select(slots.c.trial_id, slots.c.trial_number).where(slots.c.id == slot_id)
+    ).first()
+    if row is None or not isinstance(row.trial_id, int) or not isinstance(row.trial_number, int):
+        return None
+    return row.trial_id, row.trial_number
+
+
 def begun(engine: Engine, stage_id: int) -> list[Begun]:
-    """List a stage's slots that have a trial, in their order; but those that cannot be read."""
+    """List a stage's slots that have a trial, in their order; but those that cannot be read.
+
+    And but those that nobody has claimed yet: whoever does makes a trial that is gone again.
+    """
+    unclaimed = and_(slots.c.state == SlotState.QUEUED, slots.c.attempt == 0)
     with reading(engine) as connection:
         rows = connection.execute(
             select(slots)
-            .where(slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None))
+            .where(slots.c.stage_id == stage_id, slots.c.trial_number.is_not(None), not_(unclaimed))
             .order_by(slots.c.trial_number)
         )
         found = []

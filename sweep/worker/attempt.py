@@ -215,13 +215,20 @@ class Attempt:
         slot, spec = self._slot, self._spec
         begun_before, self._trial_begun = self._trial_begun, True
         ensure_study(self._database, self._submission, slot.study, spec)
+        distributions = self._kind.distributions(spec, self._stage_settings)
+        if slot.trial_id is None:
+            made = self._database.studies.make_up_to(
+                self._database.engine, slot, distributions=distributions
+            )
+            if made is not None:
+                self._slot = slot = replace(slot, trial_id=made[0], trial_number=made[1])
         self._trial_id, number, params = self._database.studies.start_trial(
             slot.study,
             slot=slot.id,
             known=slot.trial_id,
             begun_before=begun_before,
             params=slot.params,
-            distributions=self._kind.distributions(spec, self._stage_settings),
+            distributions=distributions,
             suggest=lambda trial: suggest(trial, spec.search.space),
             sampler=sampler_for(spec.search, slot.ordinal),
             pruner=PRUNERS[self._kind.pruner(spec)](slot.stage_epochs),

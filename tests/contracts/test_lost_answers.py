@@ -366,6 +366,12 @@ def start_trial(world: World) -> Act:
     return lambda: world.start(lease, begun_before=next(calls) > 0)[1:]
 
 
+def make_up_to(world: World) -> Act:
+    slot = world.lease().slot
+    world.with_study()
+    return lambda: world.studies.make_up_to(world.engine, slot, distributions=LR0)[1:]  # type: ignore[index]
+
+
 def report(world: World) -> Act:
     _, trial_id = world.begun()
     return lambda: world.studies.report(trial_id, epoch=1, value=0.1)
@@ -419,6 +425,7 @@ OF_OPTUNA: dict[str, list[Prepare]] = {
     "note": [note],
     "note_trial": [note_trial],
     "make_trial": [],  # a part of `start_trial` and of restoring, which look for what they made
+    "make_up_to": [make_up_to],
     "start_trial": [start_trial],
     "report": [report],
     "project": [project],

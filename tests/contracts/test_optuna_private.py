@@ -80,6 +80,23 @@ def test_a_trial_is_made_from_a_template_and_returned_with_its_number(storage: R
         assert stored[1].params == {name: value for name, (_, value) in SETTINGS.items()}
 
 
+def test_a_trial_is_made_in_a_transaction_of_ours(storage: RDBStorage) -> None:
+    template = optuna.trial.create_trial(state=TrialState.WAITING, user_attrs={"slot": 5})
+    study_id = storage.get_study_id_from_name("one")
+    with expecting("RDBStorage._get_prepared_new_trial", private.add_trial):
+        for ends in ("rollback", "commit", "commit"):
+            with storage.engine.connect() as connection, connection.begin() as transaction:
+                made = private.add_trial(storage, connection, study_id, template)
+                getattr(transaction, ends)()
+        stored = storage.get_all_trials(study_id)
+        assert [trial.number for trial in stored] == [0, 1]
+        assert made == (private.id_of(stored[1]), 1)
+        assert {trial.state for trial in stored} == {TrialState.WAITING}
+        assert stored[1].user_attrs == {"slot": 5}
+        with storage.engine.connect() as connection, pytest.raises(KeyError):
+            private.add_trial(storage, connection, study_id + 7, template)
+
+
 def test_trials_are_deleted_with_all_that_hangs_on_them(storage: RDBStorage) -> None:
     study_id = storage.get_study_id_from_name("one")
     other = storage.get_study_id_from_name(

@@ -20,7 +20,8 @@ BUGS = (
         name="a late worker writes: its attempt is not checked",
         module="storage.queue.leases",
         before="            slots.c.attempt == lease.attempt,\n"
-        "            slots.c.worker == lease.worker,  # SQLite gives a deleted slot's id to another one\n",
+        "            slots.c.worker == lease.worker,  "
+        "# SQLite gives a deleted slot's id to another one\n",
         after="",
     ),
     Bug(

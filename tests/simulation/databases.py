@@ -40,6 +40,8 @@ class Server:
         self._wrote = False
         self._said: list[str] = []
         """The statements of the transaction that is open, if it writes."""
+        self.undoing: list[Callable[[], None]] = []
+        """Undoes what it did elsewhere than in the database, the latest last."""
         self._world: World | None = None
         self._faults: Faults | None = None
 
@@ -108,10 +110,13 @@ class Server:
         """End a transaction as if it had not been."""
         if self._holder is process:
             self.raw.execute("ROLLBACK")
+            for undo in reversed(self.undoing):
+                undo()
             self._free()
 
     def _free(self) -> None:
         self._holder = None
+        self.undoing.clear()
         waiting, self._waiting = self._waiting, []
         for other in waiting:
             self._world_now().wake(other)

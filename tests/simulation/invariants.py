@@ -243,6 +243,7 @@ def _of_optuna(cast: "Cast", tables: _Tables) -> Iterator[str]:
             slots = [slot for slot in tables.slots if slot["stage_id"] == stage["id"]]
             trials = _trials(storage, stage["study"])
             yield from _of_study(stage["study"], slots, trials)
+            yield from _of_numbers(tables, slots)
             for slot in slots:
                 if slot["trial_id"] is not None and slot["state"] in _FINAL:
                     trial = trials.get(slot["trial_id"])
@@ -262,9 +263,10 @@ def _of_study(study: str, slots: list[Row], trials: dict[int, FrozenTrial]) -> I
     ours = {slot["trial_id"]: slot for slot in slots if slot["trial_id"] is not None}
     by_slot = {slot["id"]: slot for slot in slots}
     for trial_id, trial in trials.items():
-        if trial.state is TrialState.RUNNING:
+        if not trial.state.is_finished():
             slot = by_slot.get(trial.user_attrs.get("slot"), {"state": "of nobody"})
-            yield f"a trial runs at rest: {study} trial {trial.number}, slot {slot['state']}"
+            state = trial.state.name.lower()
+            yield f"a trial is {state} at rest: {study} trial {trial.number}, slot {slot['state']}"
         elif trial_id not in ours and trial.state is not TrialState.FAIL:
             yield f"a trial without a slot is {trial.state.name}: {study} trial {trial.number}"
     made = Counter(
@@ -275,6 +277,19 @@ def _of_study(study: str, slots: list[Row], trials: dict[int, FrozenTrial]) -> I
     for slot_id, count in made.items():
         if count > 1:
             yield f"{count} trials count for slot {slot_id} of {study}"
+
+
+def _of_numbers(tables: _Tables, slots: list[Row]) -> Iterator[str]:
+    """Trials are numbered in the order of their slots, but those that took the place of others."""
+    numbers = [
+        slot["trial_number"]
+        for slot in sorted(slots, key=lambda slot: slot["ordinal"])
+        if slot["trial_number"] is not None
+        and slot["epochs_from"] is None
+        and all(attempt["ending"] != "retried" for attempt in tables.attempts[slot["id"]])
+    ]
+    if numbers != sorted(numbers):
+        yield f"trials are not in the order of their slots: {numbers}"
 
 
 def _of_trial(

@@ -73,6 +73,19 @@ class OptunaInMemory(BaseStorage):
 
         return self._transaction("create_new_trial", create, (), {}, wrote=True)
 
+    def add_trial(self, study_id: int, template: FrozenTrial) -> tuple[int, int]:
+        """Make a trial in the transaction that is open; it is gone if that is rolled back."""
+        shared = self._shared
+        self._seat.server.statement(self._seat.of(), "create_new_trial")
+        trial_id = shared.create_new_trial(study_id, template)
+
+        def undo() -> None:
+            shared._studies[study_id].trials.pop()
+            del shared._trial_id_to_study_id_and_number[trial_id]
+
+        self._seat.server.undoing.append(undo)
+        return trial_id, shared.get_trial(trial_id).number
+
     def _transaction(
         self, name: str, call: Callable[..., Any], args: Any, kwargs: Any, *, wrote: bool
     ) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 
 import storage.optuna.storage  # noqa: F401 - else loaded at its first use, with the real clock
 import sweep.worker.attempt as attempt_module
@@ -30,6 +31,7 @@ from sweep.training.process import child, forkserver
 from sweep.worker import disk, places
 from tests.in_process import ServerIsThere
 from tests.simulation.faults import Broken
+from tests.simulation.optuna_in_memory import OptunaInMemory
 from tests.simulation.substitutes import Instead, replaced_everywhere
 from tests.simulation.world import Process, World
 
@@ -60,6 +62,19 @@ def _delete_trials(real: Callable[..., bool]) -> Callable[..., bool]:
         return isinstance(storage, RDBStorage) and real(storage, study_id, most=most)
 
     return delete_trials
+
+
+def _add_trial(real: Callable[..., tuple[int, int]]) -> Callable[..., tuple[int, int]]:
+    """Return what makes a trial in a transaction of ours, wherever the trials are."""
+
+    def add_trial(
+        storage: Any, connection: Any, study_id: int, template: FrozenTrial
+    ) -> tuple[int, int]:
+        if isinstance(storage, OptunaInMemory):
+            return storage.add_trial(study_id, template)
+        return real(storage, connection, study_id, template)
+
+    return add_trial
 
 
 class _Thread:
@@ -128,6 +143,7 @@ class _Pretence:
             (RDBStorage, self._simulator.open_optuna),
             (private.use_engine, self._use_engine),
             (private.delete_trials, _delete_trials(private.delete_trials)),
+            (private.add_trial, _add_trial(private.add_trial)),
         ]
 
     def attributes(self) -> list[tuple[Any, str, Any]]:
