@@ -197,6 +197,12 @@ BUGS = (
         after="pass",
     ),
     Bug(
+        name="trials are numbered as workers come",
+        module="storage.queue.trials",
+        before="            slots.c.ordinal <= last.ordinal,\n",
+        after="            slots.c.ordinal == last.ordinal,\n",
+    ),
+    Bug(
         name="a cancelled slot is pruned in Optuna",
         module="storage.optuna.studies",
         before="    SlotState.CANCELLED: TrialState.FAIL,\n",

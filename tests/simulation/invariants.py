@@ -34,10 +34,9 @@ _RAN_OUT = (FaultKind.AWAY, FaultKind.STEP, FaultKind.POWER, FaultKind.STOP, Fau
 Row = dict[str, Any]
 
 
-def violated(cast: "Cast") -> list[str]:
+def violated(cast: "Cast", tables: "Tables") -> list[str]:
     """List the invariants that do not hold, the plainest first; each with what was found."""
     found = list(of_processes(cast))
-    tables = _Tables(cast)
     for sweep in tables.sweeps:
         found += _of_sweep(cast, tables, sweep)
         for slot in tables.of_sweep(sweep):
@@ -55,7 +54,7 @@ def of_processes(cast: "Cast") -> Iterator[str]:
             yield f"process ended: {type(error).__name__}: {str(error)[:160]!r} ({process.name})"
 
 
-class _Tables:
+class Tables:
     """All rows, read past the product."""
 
     def __init__(self, cast: "Cast") -> None:
@@ -87,7 +86,7 @@ class _Tables:
         return next(stage for stage in self.stages if stage["id"] == slot["stage_id"])
 
 
-def _of_sweep(cast: "Cast", tables: _Tables, sweep: Row) -> Iterator[str]:
+def _of_sweep(cast: "Cast", tables: Tables, sweep: Row) -> Iterator[str]:
     name, stages = sweep["name"], tables.stages_of(sweep)
     cancelled = [
         (at, told) for deed, at, told in cast.done if (deed.kind, deed.sweep) == ("cancel", name)
@@ -109,7 +108,7 @@ def _of_sweep(cast: "Cast", tables: _Tables, sweep: Row) -> Iterator[str]:
         yield f"sweep {name} lost its slots"
 
 
-def _of_slot(cast: "Cast", tables: _Tables, sweep: Row, slot: Row) -> Iterator[str]:
+def _of_slot(cast: "Cast", tables: Tables, sweep: Row, slot: Row) -> Iterator[str]:
     name = f"slot {slot['id']} of {sweep['name']}"
     state, stage = slot["state"], tables.stage_of(slot)
     attempts, epochs = tables.attempts[slot["id"]], tables.epochs[slot["id"]]
@@ -235,7 +234,7 @@ def _of_result(sweep: Row, slot: Row, epochs: list[Row], name: str) -> Iterator[
         yield f"its value {value} is not its best epoch's {best}: {name}"
 
 
-def _of_optuna(cast: "Cast", tables: _Tables) -> Iterator[str]:
+def _of_optuna(cast: "Cast", tables: Tables) -> Iterator[str]:
     storage = cast.read_optuna()
     for sweep in tables.sweeps:
         objective = json.loads(sweep["spec"])["objective"]
@@ -279,7 +278,7 @@ def _of_study(study: str, slots: list[Row], trials: dict[int, FrozenTrial]) -> I
             yield f"{count} trials count for slot {slot_id} of {study}"
 
 
-def _of_numbers(tables: _Tables, slots: list[Row]) -> Iterator[str]:
+def _of_numbers(tables: Tables, slots: list[Row]) -> Iterator[str]:
     """Trials are numbered in the order of their slots, but those that took the place of others."""
     numbers = [
         slot["trial_number"]

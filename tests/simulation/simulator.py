@@ -19,7 +19,7 @@ from storage.queue.queue import Queue
 from sweep.training.contract import Device, TrialJob
 from sweep.worker.shutdown import Shutdown
 from sweep.worker.worker import Worker
-from tests.simulation import deeds, invariants
+from tests.simulation import deeds, invariants, outcomes
 from tests.simulation.databases import Seat, Server
 from tests.simulation.faults import Deed, Faults
 from tests.simulation.images import Images
@@ -92,6 +92,8 @@ class Simulator:
         self._cast: Cast | None = None
         self._seats: list[Seat] = []
         self._runs_done = 0
+        self._outcomes: dict[Plan, list[Any]] = {}
+        """What sweeps come to with one worker and without trouble."""
 
     def __enter__(self) -> "Simulator":
         parent = _SHM if _SHM.is_dir() and os.access(_SHM, os.W_OK) else Path("/tmp")
@@ -117,6 +119,12 @@ class Simulator:
 
     def run(self, plan: Plan) -> Ending:
         """Run a schedule, let everything come to rest, and look at what is there then."""
+        if outcomes.is_settled_by(plan):
+            calm = outcomes.calm(plan)
+            if plan != calm and calm not in self._outcomes and self.run(calm).violations:
+                raise RuntimeError(
+                    f"with one worker and without faults: {self.run(calm).violations}"
+                )
         cast = self._cast_of(plan)
         try:
             violations = self._play(cast)
@@ -190,7 +198,17 @@ class Simulator:
                 self._take_care(cast)
         except Restless as restless:
             return [f"restless: {restless}", *invariants.of_processes(cast)]
-        return invariants.violated(cast)
+        tables = invariants.Tables(cast)
+        return invariants.violated(cast, tables) or self._differences(plan, tables)
+
+    def _differences(self, plan: Plan, tables: invariants.Tables) -> list[str]:
+        """Tell whether a sweep came to something else than it does with one worker."""
+        if not outcomes.is_settled_by(plan):
+            return []
+        calm = outcomes.calm(plan)
+        if plan == calm:
+            self._outcomes[calm] = outcomes.outcome(tables)
+        return outcomes.differences(tables, self._outcomes[calm])
 
     def _take_care(self, cast: Cast) -> None:
         """Let a worker stay a while that does not leave when all sweeps are over.
