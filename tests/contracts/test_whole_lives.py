@@ -12,6 +12,7 @@ from sqlalchemy import Engine, delete, update
 from storage.database import Database
 from storage.engine import writing
 from storage.queue import commands, sweeps
+from storage.queue.leases import Lease
 from storage.queue.queue import Queue
 from storage.queue.sweeps import Submission
 from storage.snapshot.reader import read_sweep
@@ -135,10 +136,7 @@ def test_a_slot_begun_on_a_device_that_is_gone_is_trained_anew_as_a_whole(
     queued(engine, "one", tmp_path / "runs", epochs=4)
     with pytest.raises(Killed):
         work(database, "one", Device(kind="cuda"))
-    dead = vars(replace(ME, pid=2**22 + 1))
-    with writing(engine) as connection:
-        connection.execute(update(slots).values(owner=dead))
-        connection.execute(delete(workers))
+    its_worker_is_gone(engine)
 
     work(database, "one")
 
@@ -155,26 +153,62 @@ def test_a_slot_begun_on_a_device_that_is_gone_is_trained_anew_as_a_whole(
     assert not list((tmp_path / "runs").rglob(paths.CHECKPOINT))
 
 
-def test_a_trial_of_a_slot_that_ended_without_one_is_buried(
+def die(*_: Any, **__: Any) -> None:
+    raise Killed
+
+
+def its_worker_is_gone(engine: Engine) -> None:
+    dead = vars(replace(ME, pid=2**22 + 1))
+    with writing(engine) as connection:
+        connection.execute(update(slots).values(owner=dead))
+        connection.execute(delete(workers))
+
+
+def test_a_trial_that_its_worker_never_said_to_have_begun_ends_with_its_slot(
     engine: Engine, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued(engine, "one", tmp_path / "runs")
-
-    def die(*_: Any, **__: Any) -> None:
-        raise Killed
-
     with monkeypatch.context() as dying, pytest.raises(Killed):
         dying.setattr(Queue, "record_trial", die)
         work(database, "one")
     commands.cancel(engine, "one")
-    with writing(engine) as connection:
-        dead = vars(replace(ME, pid=2**22 + 1))
-        connection.execute(update(slots).values(owner=dead))
+    its_worker_is_gone(engine)
     work(database, "one")
     (slot,) = read_sweep(engine, "one").stages[0].slots
+    assert (slot.state, slot.trial_number) == (SlotState.CANCELLED, 0)
+    (trial,) = optuna.load_study(study_name="one/search", storage=database.url).trials
+    assert trial.state is TrialState.FAIL
+    assert "superseded_by" not in trial.user_attrs
+
+
+def test_a_trial_of_a_slot_that_ended_without_one_is_buried(
+    engine: Engine, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_puppets(monkeypatch, dies_on_a_gpu)
+    monkeypatch.setattr(readiness, "visible_gpus", lambda: [Gpu(index=0, name="a GPU")])
+    queued(engine, "one", tmp_path / "runs", epochs=4)
+    with pytest.raises(Killed):
+        work(database, "one", Device(kind="cuda"))
+    its_worker_is_gone(engine)
+    noted = Queue.record_trial
+
+    def die_anew(queue: Queue, lease: Lease, *, number: int, **values: Any) -> None:
+        if number > 0:
+            raise Killed
+        noted(queue, lease, number=number, **values)
+
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        dying.setattr(Queue, "record_trial", die_anew)
+        work(database, "one")
+    commands.cancel(engine, "one")
+    its_worker_is_gone(engine)
+    work(database, "one")
+
+    (slot,) = read_sweep(engine, "one").stages[0].slots
     assert (slot.state, slot.trial_number) == (SlotState.CANCELLED, None)
-    (stray,) = optuna.load_study(study_name="one/search", storage=database.url).trials
-    assert stray.state is TrialState.FAIL
+    trials = optuna.load_study(study_name="one/search", storage=database.url).trials
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 2
+    assert [trial.user_attrs["superseded_by"] for trial in trials] == [1, None]
 
 
 def test_a_worker_brings_a_cancelled_sweep_that_nobody_trains_to_its_end(
@@ -194,9 +228,6 @@ def test_checkpoints_are_gone_before_a_slot_is_closed(
         job.run_folder.mkdir(parents=True, exist_ok=True)
         (job.run_folder / paths.CHECKPOINT).touch()
         return made_up(job, epoch)
-
-    def die(*_: Any) -> None:
-        raise Killed
 
     use_puppets(monkeypatch, saving)
     queued(engine, "one", tmp_path / "runs")
@@ -225,16 +256,15 @@ def test_a_training_that_goes_on_from_more_than_was_reported_fails(
 ) -> None:
     queued(engine, "one", tmp_path / "runs", epochs=4)
 
-    def die(job: TrialJob, epoch: int) -> EpochReport:
+    def die_in_epoch_3(job: TrialJob, epoch: int) -> EpochReport:
         if epoch == 3:
             raise Killed
         return made_up(job, epoch)
 
     with monkeypatch.context() as dying, pytest.raises(Killed):
-        use_puppets(dying, die)
+        use_puppets(dying, die_in_epoch_3)
         work(database, "one")
-    with writing(engine) as connection:
-        connection.execute(update(slots).values(owner=vars(replace(ME, pid=2**22 + 1))))
+    its_worker_is_gone(engine)
 
     class GoesOn(PuppetChild):
         def receive(self, _timeout_s: float) -> Message:
