@@ -165,9 +165,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def upsert(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An insert of the database's dialect, for its `on_conflict_…` clauses (alike in both)."""
-    return postgresql.insert(table) if bind.dialect.name == "postgresql" else sqlite.insert(table)
+def upsert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert of a database's dialect, for its `on_conflict_…` clauses (alike in both)."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def _govern_sqlite(engine: Engine, *pragmas: str, busy_s: float = BUSY_TIMEOUT_S) -> None:

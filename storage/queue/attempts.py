@@ -1,8 +1,9 @@
 """The history of a slot: who tried it, and how each try ended."""
 
 from collections.abc import Collection
+from functools import cache
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Insert, bindparam, func, insert, select, update
 
 from storage.engine import now_s, upsert
 from storage.tables import attempts
@@ -18,27 +19,17 @@ RETRIED = "retried"
 def begin(connection: Connection, slot: int, attempt: int, worker: str) -> None:
     """Note that a worker starts on a slot; an attempt still open was lost with its worker."""
     if attempt > 1:
-        connection.execute(
-            update(attempts)
-            .where(attempts.c.slot_id == slot, attempts.c.ending.is_(None))
-            .values(ending=LOST, ended_at=now_s(), message="its worker gave no sign of life")
-        )
-    connection.execute(
-        upsert(connection, attempts)
-        .values(slot_id=slot, attempt=attempt, worker=worker, started_at=now_s())
-        .on_conflict_do_nothing()  # somebody else wrote it
-    )
+        connection.execute(_LOSE, {"of_slot": slot})
+    values = {"of_slot": slot, "number": attempt, "by_worker": worker}
+    connection.execute(_begin(connection.dialect.name), values)
 
 
 def end(
     connection: Connection, slot: int, attempt: int, ending: str, message: str | None = None
 ) -> None:
     """Note how an attempt ended."""
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.slot_id == slot, attempts.c.attempt == attempt)
-        .values(ending=ending, ended_at=now_s(), message=message)
-    )
+    values = {"of_slot": slot, "number": attempt, "as_ending": ending, "with_message": message}
+    connection.execute(_END, values)
 
 
 def ending(connection: Connection, slot: int, attempt: int) -> str | None:
@@ -66,10 +57,7 @@ def retried(connection: Connection, slot: int, attempt: int) -> None:
 
 def last_retry(connection: Connection, slot: int) -> int:
     """Return the attempt at whose place the slot was last queued again; 0 where it never was."""
-    query = select(func.coalesce(func.max(attempts.c.attempt), 0)).where(
-        attempts.c.slot_id == slot, attempts.c.ending == RETRIED
-    )
-    found = connection.execute(query).scalar_one()
+    found = connection.execute(_LAST_RETRY, {"of_slot": slot}).scalar_one()
     return found if isinstance(found, int) else 0
 
 
@@ -89,3 +77,30 @@ def count(connection: Connection, slot: int, endings: Collection[str], *, before
         attempts.c.ending.in_(list(endings)),
     )
     return int(connection.execute(query).scalar_one())
+
+
+_LOSE = (
+    update(attempts)
+    .where(attempts.c.slot_id == bindparam("of_slot"), attempts.c.ending.is_(None))
+    .values(ending=LOST, ended_at=now_s(), message="its worker gave no sign of life")
+)
+_END = (
+    update(attempts)
+    .where(attempts.c.slot_id == bindparam("of_slot"), attempts.c.attempt == bindparam("number"))
+    .values(ending=bindparam("as_ending"), ended_at=now_s(), message=bindparam("with_message"))
+)
+_LAST_RETRY = select(func.coalesce(func.max(attempts.c.attempt), 0)).where(
+    attempts.c.slot_id == bindparam("of_slot"), attempts.c.ending == RETRIED
+)
+
+
+@cache
+def _begin(dialect: str) -> Insert:
+    values = {
+        "slot_id": bindparam("of_slot"),
+        "attempt": bindparam("number"),
+        "worker": bindparam("by_worker"),
+        "started_at": now_s(),
+    }
+    # Somebody else may have written it.
+    return upsert(dialect, attempts).values(**values).on_conflict_do_nothing()

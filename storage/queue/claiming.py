@@ -2,17 +2,32 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import compress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from storage.engine import now_s
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts
 from storage.queue.kinds import KindWatch
 from storage.queue.leases import LEASE_S, Lease
-from storage.queue.slots import Slot, any_slot, named, of_stage
+from storage.queue.slots import Slot, any_slot, of_stage
 from storage.queue.takeover import CANDIDATE, CANDIDATES, LeaseWatch, same_lease
 from storage.readable import require_readable
 from storage.states import SlotState, StageState, SweepState
@@ -33,23 +48,14 @@ class Claimant:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """What is written into the slot."""
+        """What is written into the slot (`_CLAIMED`)."""
         return {
-            "state": SlotState.RUNNING,
-            "attempt": slots.c.attempt + 1,
-            "worker": self.worker,
-            "owner": vars(self.owner),
-            "owner_host": self.owner.machine,
-            "lease_until": now_s() + LEASE_S,
-            "claim": self.token,
+            "by_worker": self.worker,
+            "by_owner": vars(self.owner),
+            "on_host": self.owner.machine,
+            "for_s": LEASE_S,
+            "of_claim": self.token,
         }
-
-    @property
-    def fitting(self) -> ColumnElement[bool]:
-        """The condition that a slot was not begun on another kind of device."""
-        if self.device_kind is None:
-            return true()
-        return or_(slots.c.device_kind.is_(None), slots.c.device_kind == self.device_kind)
 
     def fits(self, device_kind: str | None) -> bool:
         """Whether a slot that was begun on a kind of device was begun on this worker's."""
@@ -58,16 +64,11 @@ class Claimant:
 
 def held(connection: Connection, claimant: Claimant) -> Lease | None:
     """Return the slot that this very claim took before, if it did and holds it still."""
-    slot = connection.execute(
-        update(slots)
-        .where(slots.c.claim == claimant.token, slots.c.state == SlotState.RUNNING)
-        .values(lease_until=now_s() + LEASE_S)
-        .returning(*slots.c)
-    ).first()
+    slot = connection.execute(_HELD, {"of_claim": claimant.token, "for_s": LEASE_S}).first()
     if slot is None:
         return None
-    query = _stages_of(()).where(stages.c.id == slot.stage_id)
-    return _lease(connection, claimant, slot, connection.execute(query).one())
+    stage = connection.execute(_STAGE, {"of_stage": slot.stage_id}).one()
+    return _lease(connection, claimant, slot, stage)
 
 
 def claim(
@@ -95,9 +96,8 @@ def claim(
     due = watch.due
     if not due and (lease := _claim_queued(connection, claimant, names, without)) is not None:
         return lease
-    served = sweeps.c.state.in_([SweepState.ACTIVE, SweepState.CANCELLED])
-    query = _stages_of(names).where(stages.c.state == StageState.OPEN, served)
-    found = {stage.stage_id: stage for stage in connection.execute(query)}
+    served = connection.execute(_served(any_sweep=not names), _named(names))
+    found = {stage.stage_id: stage for stage in served}
     lost = watch.abandoned(connection, found.keys(), without)
     # A cancelled one is not trained any more, so that any worker can end it.
     cancelled = {one for one, stage in found.items() if stage.sweep_state is SweepState.CANCELLED}
@@ -120,30 +120,14 @@ def _claim_queued(
     without: Collection[int],
 ) -> Lease | None:
     """Take the first queued slot of the most urgent sweep, by priority and age."""
-    queued = (slots.c.state == SlotState.QUEUED) & claimant.fitting & _none_of(without)
-    for stage in connection.execute(
-        _stages_of(names)
-        .where(
-            stages.c.state == StageState.OPEN,
-            sweeps.c.state == SweepState.ACTIVE,
-            any_slot(queued).is_not(None),
-        )
-        .order_by(sweeps.c.priority.desc(), stages.c.id)
-    ).all():
-        first = (
-            select(slots.c.id)
-            .where(slots.c.stage_id == stage.stage_id, queued)
-            .order_by(slots.c.ordinal)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        claimed = connection.execute(
-            update(slots)
-            .where(slots.c.id == first, queued)
-            .values(started_at=func.coalesce(slots.c.started_at, now_s()), **claimant.values)
-            .returning(*slots.c)
-        ).first()
+    any_kind = claimant.device_kind is None
+    of: dict[str, Any] = {"without": list(without)}
+    if not any_kind:
+        of["of_kind"] = claimant.device_kind
+    query = _with_queued(any_sweep=not names, any_kind=any_kind)
+    for stage in connection.execute(query, of | _named(names)).all():
+        values = {**of, **claimant.values, "of_stage": stage.stage_id}
+        claimed = connection.execute(_claim_first(any_kind=any_kind), values).first()
         if claimed is not None:
             return _begin(connection, claimant, claimed, stage)
     return None
@@ -156,22 +140,8 @@ def _queued_of_other_kinds(
     without: Collection[int],
 ) -> Sequence[Row[Any]]:
     """Read the queued slots of these stages that were begun on another kind of device."""
-    query = (
-        select(*CANDIDATE)
-        .where(
-            slots.c.stage_id.in_(list(of_stages)),
-            slots.c.state == SlotState.QUEUED,
-            slots.c.device_kind != claimant.device_kind,
-            _none_of(without),
-        )
-        .order_by(slots.c.stage_id, slots.c.ordinal)
-        .limit(CANDIDATES)
-    )
-    return list(connection.execute(query))
-
-
-def _none_of(ids: Collection[int]) -> ColumnElement[bool]:
-    return slots.c.id.not_in(list(ids)) if ids else true()
+    of = {"of_stages": list(of_stages), "without": list(without), "of_kind": claimant.device_kind}
+    return list(connection.execute(_OF_OTHER_KINDS, of))
 
 
 def _take_first(
@@ -190,20 +160,17 @@ def _take_first(
                 slots.c.state == slot.state,
                 same_lease(slot),
             )
-            .values(**claimant.values)
-            .returning(*slots.c)
+            .values(**_CLAIMED)
+            .returning(*slots.c),
+            claimant.values,
         ).first()
         if claimed is not None:
             return _begin(connection, claimant, claimed, of_stages[claimed.stage_id])
     return None
 
 
-def _stages_of(names: Collection[str]) -> Select[Any]:
-    return (
-        select(stages.c.id.label("stage_id"), sweeps.c.state.label("sweep_state"), *of_stage())
-        .join(sweeps, sweeps.c.id == stages.c.sweep_id)
-        .where(named(names))
-    )
+def _named(names: Collection[str]) -> dict[str, Any]:
+    return {"of_names": list(names)} if names else {}
 
 
 def _begin(connection: Connection, claimant: Claimant, slot: Row[Any], stage: Row[Any]) -> Lease:
@@ -235,4 +202,86 @@ def _lease(connection: Connection, claimant: Claimant, slot: Row[Any], stage: Ro
         since=slot.attempt - 1 if anew else since,
         device_kind=claimant.device_kind,
         anew=anew,
+    )
+
+
+_CLAIMED: Mapping[str, Any] = {
+    "state": SlotState.RUNNING,
+    "attempt": slots.c.attempt + 1,
+    "worker": bindparam("by_worker"),
+    "owner": bindparam("by_owner"),
+    "owner_host": bindparam("on_host"),
+    "lease_until": now_s() + bindparam("for_s", type_=Float),
+    "claim": bindparam("of_claim"),
+}
+_HELD = (
+    update(slots)
+    .where(slots.c.claim == bindparam("of_claim"), slots.c.state == SlotState.RUNNING)
+    .values(lease_until=now_s() + bindparam("for_s", type_=Float))
+    .returning(*slots.c)
+)
+_STAGES = select(
+    stages.c.id.label("stage_id"), sweeps.c.state.label("sweep_state"), *of_stage()
+).join(sweeps, sweeps.c.id == stages.c.sweep_id)
+_STAGE = _STAGES.where(stages.c.id == bindparam("of_stage"))
+_LEFT_ALONE = slots.c.id.in_(bindparam("without", expanding=True))
+_OF_OTHER_KINDS = (
+    select(*CANDIDATE)
+    .where(
+        slots.c.stage_id.in_(bindparam("of_stages", expanding=True)),
+        slots.c.state == SlotState.QUEUED,
+        slots.c.device_kind != bindparam("of_kind"),
+        ~_LEFT_ALONE,
+    )
+    .order_by(slots.c.stage_id, slots.c.ordinal)
+    .limit(CANDIDATES)
+)
+
+
+def _open_stages(states: Collection[SweepState], *, any_sweep: bool) -> Select[Any]:
+    """Select the open stages of sweeps in some states; of those named unless of any."""
+    query = _STAGES.where(stages.c.state == StageState.OPEN, sweeps.c.state.in_(states))
+    if any_sweep:
+        return query
+    return query.where(sweeps.c.name.in_(bindparam("of_names", expanding=True)))
+
+
+@cache
+def _served(*, any_sweep: bool) -> Select[Any]:
+    return _open_stages([SweepState.ACTIVE, SweepState.CANCELLED], any_sweep=any_sweep)
+
+
+def _queued(*, any_kind: bool) -> ColumnElement[bool]:
+    """Return the condition that a slot waits, and was not begun on another kind of device."""
+    fitting = or_(slots.c.device_kind.is_(None), slots.c.device_kind == bindparam("of_kind"))
+    return and_(slots.c.state == SlotState.QUEUED, ~_LEFT_ALONE, true() if any_kind else fitting)
+
+
+@cache
+def _with_queued(*, any_sweep: bool, any_kind: bool) -> Select[Any]:
+    """Select the stages with a slot to claim, the most urgent sweep's first."""
+    return (
+        _open_stages([SweepState.ACTIVE], any_sweep=any_sweep)
+        .where(any_slot(_queued(any_kind=any_kind)).is_not(None))
+        .order_by(sweeps.c.priority.desc(), stages.c.id)
+    )
+
+
+@cache
+def _claim_first(*, any_kind: bool) -> ReturningUpdate[Any]:
+    """Claim the first slot of the stage `of_stage` that waits."""
+    queued = _queued(any_kind=any_kind)
+    first = (
+        select(slots.c.id)
+        .where(slots.c.stage_id == bindparam("of_stage"), queued)
+        .order_by(slots.c.ordinal)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    return (
+        update(slots)
+        .where(slots.c.id == first, queued)
+        .values(started_at=func.coalesce(slots.c.started_at, now_s()), **_CLAIMED)
+        .returning(*slots.c)
     )

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Insert, bindparam, delete, select, update
 
 from storage.engine import now_s, upsert
 from storage.queue.leases import Lease, renew, write_under
@@ -33,23 +34,11 @@ def record(
     report: Mapping[str, Any],
 ) -> Standing:
     """Commit an epoch unless it is there; an earlier attempt's stays as it is."""
-    connection.execute(
-        upsert(connection, epochs)
-        .values(
-            slot_id=slot.id,
-            epoch=epoch,
-            map50=map50,
-            map50_95=map50_95,
-            report=dict(report),
-            recorded_at=now_s(),
-        )
-        .on_conflict_do_nothing()
-    )
-    decided = select(epochs.c.decision).where(epochs.c.slot_id == slot.id, epochs.c.epoch == epoch)
-    state = select(sweeps.c.state).where(sweeps.c.id == slot.sweep_id)
-    decision, sweep = connection.execute(
-        select(decided.scalar_subquery(), state.scalar_subquery())
-    ).one()
+    of = {"of_slot": slot.id, "number": epoch}
+    values = {"with_map50": map50, "with_map50_95": map50_95, "with_report": dict(report)}
+    connection.execute(_record(connection.dialect.name), of | values)
+    standing = connection.execute(_STANDING, of | {"of_sweep": slot.sweep_id})
+    decision, sweep = standing.one()
     return Standing(decision=decision, sweep=sweep)
 
 
@@ -76,8 +65,26 @@ def begin_anew(connection: Connection, lease: Lease) -> None:
 
 def decide(connection: Connection, slot: Slot, *, epoch: int, decision: str) -> None:
     """Commit what was decided after an epoch."""
-    connection.execute(
-        update(epochs)
-        .where(epochs.c.slot_id == slot.id, epochs.c.epoch == epoch)
-        .values(decision=decision)
-    )
+    values = {"of_slot": slot.id, "number": epoch, "as_decision": decision}
+    connection.execute(_DECIDE, values)
+
+
+@cache
+def _record(dialect: str) -> Insert:
+    values = {
+        "slot_id": bindparam("of_slot"),
+        "epoch": bindparam("number"),
+        "map50": bindparam("with_map50"),
+        "map50_95": bindparam("with_map50_95"),
+        "report": bindparam("with_report"),
+        "recorded_at": now_s(),
+    }
+    return upsert(dialect, epochs).values(**values).on_conflict_do_nothing()
+
+
+_THIS = (epochs.c.slot_id == bindparam("of_slot"), epochs.c.epoch == bindparam("number"))
+_DECIDE = update(epochs).where(*_THIS).values(decision=bindparam("as_decision"))
+_STANDING = select(
+    select(epochs.c.decision).where(*_THIS).scalar_subquery(),
+    select(sweeps.c.state).where(sweeps.c.id == bindparam("of_sweep")).scalar_subquery(),
+)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, Float, Update, bindparam, update
 
 from storage.engine import now_s
 from storage.errors import LeaseLost
@@ -39,32 +39,39 @@ def write_under(connection: Connection, lease: Lease, **values: Any) -> None:
     Raises:
         LeaseLost: If another worker holds the slot now.
     """
-    written = connection.execute(
-        update(slots)
-        .where(
-            slots.c.id == lease.slot.id,
-            slots.c.attempt == lease.attempt,
-            slots.c.worker == lease.worker,  # SQLite gives a deleted slot's id to another one
-            slots.c.state == SlotState.RUNNING,
-        )
-        .values(**values)
-    )
-    if written.rowcount == 0:
-        raise LeaseLost(f"slot {lease.slot.id}: attempt {lease.attempt} was taken over or settled")
+    _write(connection, lease, _HELD.values(**values))
 
 
-def renew(connection: Connection, lease: Lease, **values: Any) -> None:
+def renew(connection: Connection, lease: Lease, *, device_kind: str | None = None) -> None:
     """Let the lease hold for `LEASE_S` from now, and note its worker's sign of life.
 
     Args:
         connection: In a transaction that writes.
         lease: The right to the slot.
-        values: What else to write into the slot.
+        device_kind: On what the slot was begun, to be noted.
 
     Raises:
         LeaseLost: If another worker holds the slot now.
     """
-    write_under(connection, lease, lease_until=now_s() + LEASE_S, **values)
-    connection.execute(
-        update(workers).where(workers.c.id == lease.worker).values(last_seen=now_s())
-    )
+    if device_kind is None:
+        _write(connection, lease, _RENEW, for_s=LEASE_S)
+    else:
+        _write(connection, lease, _RENEW_BEGUN, for_s=LEASE_S, of_kind=device_kind)
+    connection.execute(_SEEN, {"of_worker": lease.worker})
+
+
+def _write(connection: Connection, lease: Lease, statement: Update, **values: Any) -> None:
+    of = {"of_slot": lease.slot.id, "of_attempt": lease.attempt, "of_worker": lease.worker}
+    if connection.execute(statement, of | values).rowcount == 0:
+        raise LeaseLost(f"slot {lease.slot.id}: attempt {lease.attempt} was taken over or settled")
+
+
+_HELD = update(slots).where(
+    slots.c.id == bindparam("of_slot"),
+    slots.c.attempt == bindparam("of_attempt"),
+    slots.c.worker == bindparam("of_worker"),  # SQLite gives a deleted slot's id to another one
+    slots.c.state == SlotState.RUNNING,
+)
+_RENEW = _HELD.values(lease_until=now_s() + bindparam("for_s", type_=Float))
+_RENEW_BEGUN = _RENEW.values(device_kind=bindparam("of_kind"))
+_SEEN = update(workers).where(workers.c.id == bindparam("of_worker")).values(last_seen=now_s())

@@ -14,7 +14,7 @@ nothing may be concluded from a statement that waited; the lock is a statement b
 On SQLite a transaction that writes has the whole database.
 """
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from storage.errors import SweepNotFound
 from storage.readable import require_readable
@@ -29,10 +29,15 @@ def lock_sweep(connection: Connection, sweep_id: int) -> SweepState:
         SweepNotFound: If it is gone.
         RowUnreadable: If its state cannot be read.
     """
-    sweep = connection.execute(
-        select(sweeps.c.id, sweeps.c.state).where(sweeps.c.id == sweep_id).with_for_update()
-    ).first()
+    sweep = connection.execute(_LOCK, {"of_sweep": sweep_id}).first()
     if sweep is None:
         raise SweepNotFound(f"the sweep with the id {sweep_id} is gone")
     require_readable(sweep)
     return SweepState(sweep.state)
+
+
+_LOCK = (
+    select(sweeps.c.id, sweeps.c.state)
+    .where(sweeps.c.id == bindparam("of_sweep"))
+    .with_for_update()
+)

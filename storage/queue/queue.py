@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
-from storage.engine import now_s, reading, writing
+from storage.engine import reading, writing
 from storage.errors import LeaseLost, RowUnreadable
 from storage.process_identity import ProcessIdentity
 from storage.queue import attempts, claiming, epochs, leases, settling
@@ -23,6 +23,8 @@ from storage.queue.settling import Settled
 from storage.queue.takeover import LeaseWatch
 from storage.states import SlotState, SweepState
 from storage.tables import sweeps
+
+_STATE = select(sweeps.c.state).where(sweeps.c.id == bindparam("of_sweep"))
 
 
 class Queue:
@@ -132,9 +134,8 @@ class Queue:
         Raises:
             LeaseLost: If another worker holds the slot now.
         """
-        begun = {} if lease.device_kind is None else {"device_kind": lease.device_kind}
         with writing(self._engine) as connection:
-            leases.renew(connection, lease, **begun)
+            leases.renew(connection, lease, device_kind=lease.device_kind)
             return epochs.record(
                 connection, lease.slot, epoch=epoch, map50=map50, map50_95=map50_95, report=report
             )
@@ -157,7 +158,7 @@ class Queue:
             LeaseLost: If another worker holds the slot now.
         """
         with writing(self._engine) as connection:
-            leases.write_under(connection, lease, lease_until=now_s() + LEASE_S)
+            leases.renew(connection, lease)
             epochs.decide(connection, lease.slot, epoch=epoch, decision=decision)
 
     def sweep_state(self, lease: Lease) -> SweepState:
@@ -167,8 +168,8 @@ class Queue:
             LeaseLost: If the sweep was deleted, or is being deleted.
         """
         with reading(self._engine) as connection:
-            query = select(sweeps.c.state).where(sweeps.c.id == lease.slot.sweep_id)
-            state = connection.execute(query).scalar_one_or_none()
+            of = {"of_sweep": lease.slot.sweep_id}
+            state = connection.execute(_STATE, of).scalar_one_or_none()
         if state in (None, SweepState.DELETING):
             raise LeaseLost(f"slot {lease.slot.id}: its sweep was deleted")
         return SweepState(state)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from storage.engine import now_s
 from storage.errors import LeaseLost, RowUnreadable, SweepNotFound
@@ -58,7 +58,7 @@ def settle(connection: Connection, lease: Lease, **values: Any) -> Settled:
         ):
             raise
         return before
-    row = connection.execute(_with_stages().where(slots.c.id == lease.slot.id)).one()
+    row = connection.execute(_WITH_STAGE, {"of_slot": lease.slot.id}).one()
     settled = _settled(row)
     ending = settled.failure_kind or settled.state
     attempts.end(connection, lease.slot.id, lease.attempt, ending, settled.message)
@@ -100,28 +100,18 @@ def close(connection: Connection, settled: Settled) -> None:
     Nothing is noted where it was queued again, or got another trial, since it was read: there is
     more to tell then.
     """
-    connection.execute(
-        update(slots)
-        .where(
-            slots.c.id == settled.slot.id,
-            slots.c.attempt == settled.attempt,
-            slots.c.state == settled.state,
-            slots.c.trial_id.is_not_distinct_from(settled.slot.trial_id),
-        )
-        .values(unprojected=False)
-    )
+    of = {
+        "of_slot": settled.slot.id,
+        "of_attempt": settled.attempt,
+        "in_state": settled.state,
+        "of_trial": settled.slot.trial_id,
+    }
+    connection.execute(_CLOSE, of)
 
 
 def unclosed(connection: Connection) -> list[str]:
     """List the sweeps with settled slots that Optuna was not told of, whatever is in them."""
-    untold = any_slot(slots.c.unprojected)
-    query = (
-        select(sweeps.c.name)
-        .distinct()
-        .join(stages, stages.c.sweep_id == sweeps.c.id)
-        .where(untold.is_not(None))
-    )
-    return [name for name in connection.execute(query).scalars() if isinstance(name, str)]
+    return [name for name in connection.execute(_UNCLOSED).scalars() if isinstance(name, str)]
 
 
 def unprojected(
@@ -167,3 +157,22 @@ def _with_stages() -> Select[Any]:
 
 def _settled(row: Row[Any]) -> Settled:
     return record_of(Settled, row, slot=record_of(Slot, row))
+
+
+_WITH_STAGE = _with_stages().where(slots.c.id == bindparam("of_slot"))
+_CLOSE = (
+    update(slots)
+    .where(
+        slots.c.id == bindparam("of_slot"),
+        slots.c.attempt == bindparam("of_attempt"),
+        slots.c.state == bindparam("in_state"),
+        slots.c.trial_id.is_not_distinct_from(bindparam("of_trial")),
+    )
+    .values(unprojected=False)
+)
+_UNCLOSED = (
+    select(sweeps.c.name)
+    .distinct()
+    .join(stages, stages.c.sweep_id == sweeps.c.id)
+    .where(any_slot(slots.c.unprojected).is_not(None))
+)

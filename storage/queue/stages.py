@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from storage.engine import reading, writing
 from storage.errors import SweepExists
@@ -96,30 +108,15 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
     """
     if not _may_finish(engine, sweep):
         return None
-    unfinished = exists().where(stages.c.sweep_id == sweeps.c.id, stages.c.state != StageState.DONE)
     with writing(engine) as connection:
-        sweep_id = connection.execute(
-            select(sweeps.c.id).where(sweeps.c.name == sweep)
-        ).scalar_one_or_none()
+        sweep_id = connection.execute(_ID, {"of_name": sweep}).scalar_one_or_none()
         if sweep_id is None:
             return None
         state = lock_sweep(connection, sweep_id)
-        connection.execute(
-            update(stages)
-            .where(stages.c.sweep_id == sweep_id, stages.c.state == StageState.OPEN, *_closed())
-            .values(state=StageState.DONE)
-        )
-        connection.execute(
-            update(sweeps)
-            .where(sweeps.c.id == sweep_id, sweeps.c.state == SweepState.ACTIVE, ~unfinished)
-            .values(state=SweepState.DONE)
-        )
-        following = connection.execute(
-            select(stages)
-            .where(stages.c.sweep_id == sweep_id, stages.c.state != StageState.DONE)
-            .order_by(stages.c.position)
-            .limit(1)
-        ).first()
+        of = {"of_sweep": sweep_id}
+        connection.execute(_FINISH_STAGES, of)
+        connection.execute(_FINISH_SWEEP, of)
+        following = connection.execute(_FOLLOWING, of).first()
     if following is None or following.state != StageState.WAITING:
         return None
     if state in (SweepState.CANCELLED, SweepState.DELETING):
@@ -129,14 +126,8 @@ def finish_stages(engine: Engine, sweep: str) -> WaitingStage | None:
 
 def _may_finish(engine: Engine, sweep: str) -> bool:
     """Whether there may be something to mark or to open; idle workers look often, and only read."""
-    query = (
-        select(stages.c.state, and_(*_closed()).label("closed"))
-        .join(sweeps, sweeps.c.id == stages.c.sweep_id)
-        .where(sweeps.c.name == sweep, stages.c.state != StageState.DONE)
-        .order_by(stages.c.position)
-    )
     with reading(engine) as connection:
-        left = connection.execute(query).all()
+        left = connection.execute(_LEFT, {"of_name": sweep}).all()
     first_waits = bool(left) and left[0].state == StageState.WAITING
     return not left or first_waits or any(stage.closed for stage in left)
 
@@ -144,43 +135,27 @@ def _may_finish(engine: Engine, sweep: str) -> bool:
 def unfinished_stages(engine: Engine, sweep: str) -> list[str]:
     """List the names of a sweep's stages that are not done, in order."""
     with reading(engine) as connection:
-        rows = connection.execute(
-            select(stages.c.name)
-            .join(sweeps, sweeps.c.id == stages.c.sweep_id)
-            .where(sweeps.c.name == sweep, stages.c.state != StageState.DONE)
-            .order_by(stages.c.position)
-        )
-        return list(rows.scalars())
+        return list(connection.execute(_UNFINISHED, {"of_name": sweep}).scalars())
 
 
 def begun_stages(engine: Engine, sweep: str) -> list[tuple[int, str, str]]:
     """List a sweep's stages with slots for which a trial was made: id, name and study."""
     with reading(engine) as connection:
-        rows = connection.execute(
-            select(stages.c.id, stages.c.name, stages.c.study)
-            .join(sweeps, sweeps.c.id == stages.c.sweep_id)
-            .where(sweeps.c.name == sweep, any_slot(slots.c.trial_number.is_not(None)).is_not(None))
-            .order_by(stages.c.position)
-        ).all()
+        rows = connection.execute(_BEGUN, {"of_name": sweep}).all()
     return [(row.id, row.name, row.study) for row in rows]
 
 
 def open_stages(engine: Engine, sweep: str) -> list[tuple[int, str]]:
     """List a sweep's open stages: id and study."""
     with reading(engine) as connection:
-        rows = connection.execute(
-            select(stages.c.id, stages.c.study)
-            .join(sweeps, sweeps.c.id == stages.c.sweep_id)
-            .where(sweeps.c.name == sweep, stages.c.state == StageState.OPEN)
-        ).all()
+        rows = connection.execute(_OPEN, {"of_name": sweep}).all()
     return [(row.id, row.study) for row in rows]
 
 
 def all_closed(engine: Engine, stage_id: int) -> bool:
     """Whether every slot of a stage is final and Optuna was told of it."""
     with reading(engine) as connection:
-        query = select(stages.c.id).where(stages.c.id == stage_id, *_closed())
-        return connection.execute(query).first() is not None
+        return connection.execute(_CLOSED, {"of_stage": stage_id}).first() is not None
 
 
 def trial_numbers(engine: Engine, stage_id: int) -> dict[int, int | None]:
@@ -229,18 +204,6 @@ def open_stage(engine: Engine, stage_id: int, new: Sequence[NewSlot]) -> bool:
         return True
 
 
-def _closed() -> tuple[ColumnElement[bool], ...]:
-    """Conditions on a stage: no slot is left to do, and Optuna was told of every one."""
-    return tuple(
-        any_slot(condition).is_(None)
-        for condition in (
-            slots.c.state == SlotState.QUEUED,
-            slots.c.state == SlotState.RUNNING,
-            slots.c.unprojected,
-        )
-    )
-
-
 def _fill(connection: Connection, stage_id: int, new: Sequence[NewSlot]) -> None:
     if not new:
         return
@@ -248,3 +211,53 @@ def _fill(connection: Connection, stage_id: int, new: Sequence[NewSlot]) -> None
         insert(slots).values(stage_id=stage_id, state=SlotState.QUEUED),
         [{"ordinal": ordinal, **vars(slot)} for ordinal, slot in enumerate(new)],
     )
+
+
+_NOTHING_LEFT = tuple(
+    any_slot(condition).is_(None)
+    for condition in (
+        slots.c.state == SlotState.QUEUED,
+        slots.c.state == SlotState.RUNNING,
+        slots.c.unprojected,
+    )
+)
+"""Conditions on a stage: no slot is left to do, and Optuna was told of every one."""
+_OF_SWEEP = stages.c.sweep_id == bindparam("of_sweep")
+_NOT_DONE = stages.c.state != StageState.DONE
+
+
+def _of_sweep(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Select columns of the stages of the sweep `of_name`."""
+    joined = select(*columns).join_from(stages, sweeps, sweeps.c.id == stages.c.sweep_id)
+    return joined.where(sweeps.c.name == bindparam("of_name"))
+
+
+_ID = select(sweeps.c.id).where(sweeps.c.name == bindparam("of_name"))
+_FINISH_STAGES = (
+    update(stages)
+    .where(_OF_SWEEP, stages.c.state == StageState.OPEN, *_NOTHING_LEFT)
+    .values(state=StageState.DONE)
+)
+_FINISH_SWEEP = (
+    update(sweeps)
+    .where(
+        sweeps.c.id == bindparam("of_sweep"),
+        sweeps.c.state == SweepState.ACTIVE,
+        ~exists().where(stages.c.sweep_id == sweeps.c.id, _NOT_DONE),
+    )
+    .values(state=SweepState.DONE)
+)
+_FOLLOWING = select(stages).where(_OF_SWEEP, _NOT_DONE).order_by(stages.c.position).limit(1)
+_LEFT = (
+    _of_sweep(stages.c.state, and_(*_NOTHING_LEFT).label("closed"))
+    .where(_NOT_DONE)
+    .order_by(stages.c.position)
+)
+_UNFINISHED = _of_sweep(stages.c.name).where(_NOT_DONE).order_by(stages.c.position)
+_OPEN = _of_sweep(stages.c.id, stages.c.study).where(stages.c.state == StageState.OPEN)
+_BEGUN = (
+    _of_sweep(stages.c.id, stages.c.name, stages.c.study)
+    .where(any_slot(slots.c.trial_number.is_not(None)).is_not(None))
+    .order_by(stages.c.position)
+)
+_CLOSED = select(stages.c.id).where(stages.c.id == bindparam("of_stage"), *_NOTHING_LEFT)

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage.engine import now_s, reading, writing
@@ -116,9 +116,9 @@ def get(engine: Engine, name: str) -> Sweep:
 
 def find(connection: Connection, name: str) -> Sweep:
     """Read a sweep as `get` does, in a transaction that reads more."""
-    row = connection.execute(select(sweeps).where(sweeps.c.name == name)).first()
+    row = connection.execute(_NAMED, {"of_name": name}).first()
     if row is None:
-        known = _texts(connection.execute(select(sweeps.c.name).order_by(sweeps.c.id)).scalars())
+        known = _texts(connection.execute(_NAMES).scalars())
         raise SweepNotFound(
             f"no sweep {name!r} in this database; "
             + (f"there are: {', '.join(known)}" if known else "it holds none yet")
@@ -129,40 +129,45 @@ def find(connection: Connection, name: str) -> Sweep:
 def names(engine: Engine) -> list[str]:
     """List all sweeps, oldest first."""
     with reading(engine) as connection:
-        return _texts(connection.execute(select(sweeps.c.name).order_by(sweeps.c.id)).scalars())
+        return _texts(connection.execute(_NAMES).scalars())
 
 
 def ending(engine: Engine) -> list[str]:
     """List the cancelled sweeps with running trials, which workers bring to their end."""
-    running = any_slot(slots.c.state == SlotState.RUNNING)
-    return _cancelled(engine, running.is_not(None))
+    with reading(engine) as connection:
+        return _texts(connection.execute(_ENDING).scalars())
 
 
 def ended(engine: Engine) -> list[str]:
     """List the cancelled sweeps with open stages that have nothing running."""
-    running = any_slot(slots.c.state == SlotState.RUNNING)
-    return _cancelled(engine, stages.c.state == StageState.OPEN, running.is_(None))
-
-
-def _cancelled(engine: Engine, *conditions: ColumnElement[bool]) -> list[str]:
-    """List the cancelled sweeps with a stage that meets conditions."""
     with reading(engine) as connection:
-        query = (
-            select(sweeps.c.name)
-            .distinct()
-            .join(stages, stages.c.sweep_id == sweeps.c.id)
-            .where(sweeps.c.state == SweepState.CANCELLED, *conditions)
-        )
-        return _texts(connection.execute(query).scalars())
+        return _texts(connection.execute(_ENDED).scalars())
 
 
 def active(engine: Engine) -> list[str]:
     """List the sweeps that workers serve, oldest first."""
     with reading(engine) as connection:
-        query = select(sweeps.c.name).where(sweeps.c.state == SweepState.ACTIVE)
-        return _texts(connection.execute(query.order_by(sweeps.c.id)).scalars())
+        return _texts(connection.execute(_ACTIVE).scalars())
 
 
 def _texts(names: Iterable[Any]) -> list[str]:
     """Return the names that can be read; no other could be asked for."""
     return [name for name in names if isinstance(name, str)]
+
+
+def _cancelled(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Select the names of the cancelled sweeps with a stage that meets conditions."""
+    return (
+        select(sweeps.c.name)
+        .distinct()
+        .join(stages, stages.c.sweep_id == sweeps.c.id)
+        .where(sweeps.c.state == SweepState.CANCELLED, *conditions)
+    )
+
+
+_RUNNING = any_slot(slots.c.state == SlotState.RUNNING)
+_NAMED = select(sweeps).where(sweeps.c.name == bindparam("of_name"))
+_NAMES = select(sweeps.c.name).order_by(sweeps.c.id)
+_ACTIVE = _NAMES.where(sweeps.c.state == SweepState.ACTIVE)
+_ENDING = _cancelled(_RUNNING.is_not(None))
+_ENDED = _cancelled(stages.c.state == StageState.OPEN, _RUNNING.is_(None))

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, not_, or_, select, true
 
 from storage.engine import now_s
 from storage.process_identity import ProcessIdentity
@@ -57,20 +57,8 @@ class LeaseWatch:
         """
         self._looked = self._clock()
         here = ProcessIdentity.current().machine
-        # Nobody gave a lease that is none, or one that holds for years: it runs out as others do.
-        holds = slots.c.lease_until.between(now_s(), now_s() + _YEARS_S)
-        expired = func.coalesce(not_(holds), true()).label("expired")
-        running = connection.execute(
-            select(*CANDIDATE, slots.c.owner, expired)
-            .where(
-                slots.c.stage_id.in_(list(stages)),
-                slots.c.state == SlotState.RUNNING,
-                slots.c.id.not_in(list(without)),
-                or_(expired, slots.c.owner_host == here),
-            )
-            .order_by(slots.c.lease_until)
-            .limit(CANDIDATES)
-        ).all()
+        of = {"of_stages": list(stages), "without": list(without), "on_host": here}
+        running = connection.execute(_RUNNING, of).all()
         now = self._clock()
         self._expired_since = {
             lease: self._expired_since.get(lease, now)
@@ -101,3 +89,19 @@ def provably_dead(owner: Any) -> bool:
 
 def _lease(row: Row[Any]) -> tuple[int, int, Any]:
     return row.id, row.attempt, row.lease_until
+
+
+_HOLDS = slots.c.lease_until.between(now_s(), now_s() + _YEARS_S)
+"""Nobody gave a lease that is none, or one that holds for years: it runs out as others do."""
+_EXPIRED = func.coalesce(not_(_HOLDS), true()).label("expired")
+_RUNNING = (
+    select(*CANDIDATE, slots.c.owner, _EXPIRED)
+    .where(
+        slots.c.stage_id.in_(bindparam("of_stages", expanding=True)),
+        slots.c.state == SlotState.RUNNING,
+        slots.c.id.not_in(bindparam("without", expanding=True)),
+        or_(_EXPIRED, slots.c.owner_host == bindparam("on_host")),
+    )
+    .order_by(slots.c.lease_until)
+    .limit(CANDIDATES)
+)

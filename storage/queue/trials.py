@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, exists, not_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, exists, not_, select, update
 
 from storage.engine import reading, writing
 from storage.errors import RowUnreadable
@@ -47,22 +47,10 @@ def without_trial(connection: Connection, last: Slot) -> list[Lacking]:
     Others give them none until the transaction ends. Slots that begin anew are not among them: the
     next trial of theirs takes the place of one.
     """
-    connection.execute(select(stages.c.id).where(stages.c.id == last.stage_id).with_for_update())
-    anew = exists().where(attempts.c.slot_id == slots.c.id, attempts.c.ending == RETRIED)
-    rows = connection.execute(
-        select(slots)
-        .where(
-            slots.c.stage_id == last.stage_id,
-            slots.c.ordinal <= last.ordinal,
-            slots.c.trial_id.is_(None),
-            slots.c.state.in_([SlotState.QUEUED, SlotState.RUNNING]),
-            slots.c.epochs_from.is_(None),
-            ~anew,
-        )
-        .order_by(slots.c.ordinal)
-    )
+    of = {"of_stage": last.stage_id, "to_ordinal": last.ordinal}
+    connection.execute(_LOCK_STAGE, of)
     found = []
-    for row in rows:
+    for row in connection.execute(_WITHOUT_TRIAL, of):
         with suppress(RowUnreadable):
             found.append(record_of(Lacking, row))
     return found
@@ -70,16 +58,12 @@ def without_trial(connection: Connection, last: Slot) -> list[Lacking]:
 
 def give_trial(connection: Connection, slot_id: int, trial_id: int, number: int) -> None:
     """Note the trial that was made for a slot in this transaction."""
-    connection.execute(
-        update(slots).where(slots.c.id == slot_id).values(trial_id=trial_id, trial_number=number)
-    )
+    connection.execute(_GIVE, {"of_slot": slot_id, "with_id": trial_id, "with_number": number})
 
 
 def trial_of(connection: Connection, slot_id: int) -> tuple[int, int] | None:
     """Return id and number of a slot's trial; None where it has none."""
-    row = connection.execute(
-        select(slots.c.trial_id, slots.c.trial_number).where(slots.c.id == slot_id)
-    ).first()
+    row = connection.execute(_TRIAL, {"of_slot": slot_id}).first()
     if row is None or not isinstance(row.trial_id, int) or not isinstance(row.trial_number, int):
         return None
     return row.trial_id, row.trial_number
@@ -148,3 +132,25 @@ def replace_trial(engine: Engine, slot: Begun, *, trial_id: int, number: int) ->
             .values(**values)
         )
     return replaced.rowcount > 0
+
+
+_THIS = slots.c.id == bindparam("of_slot")
+_TRIAL = select(slots.c.trial_id, slots.c.trial_number).where(_THIS)
+_GIVE = (
+    update(slots)
+    .where(_THIS)
+    .values(trial_id=bindparam("with_id"), trial_number=bindparam("with_number"))
+)
+_LOCK_STAGE = select(stages.c.id).where(stages.c.id == bindparam("of_stage")).with_for_update()
+_WITHOUT_TRIAL = (
+    select(slots)
+    .where(
+        slots.c.stage_id == bindparam("of_stage"),
+        slots.c.ordinal <= bindparam("to_ordinal"),
+        slots.c.trial_id.is_(None),
+        slots.c.state.in_([SlotState.QUEUED, SlotState.RUNNING]),
+        slots.c.epochs_from.is_(None),
+        ~exists().where(attempts.c.slot_id == slots.c.id, attempts.c.ending == RETRIED),
+    )
+    .order_by(slots.c.ordinal)
+)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from statistics import mean
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, func, or_, select
 
 from storage.contents import fault_of_params, fault_of_report, fault_of_result
 from storage.engine import now_s, reading
@@ -87,35 +87,29 @@ def read_summary(engine: Engine, name: str, *, since_s: float | None = None) -> 
 
 def read_epochs(engine: Engine, slot: int) -> list[EpochRecord]:
     """Read the committed epochs of a slot, in order; those that cannot be read are left out."""
+    of_slot = {"of_slot": slot}
     with reading(engine) as connection:
-        of = (
-            select(stages.c.epochs)
-            .join(slots, slots.c.stage_id == stages.c.id)
-            .where(slots.c.id == slot)
-        )
-        query = select(epochs).where(epochs.c.slot_id == slot).order_by(epochs.c.epoch)
-        rows = connection.execute(query).all()
-        return _epochs(rows, of=connection.execute(of).scalar(), notes=[]).get(slot, [])
+        rows = connection.execute(_EPOCHS_OF_SLOT, of_slot).all()
+        of = connection.execute(_EPOCHS_TO_TRAIN, of_slot).scalar()
+        return _epochs(rows, of=of, notes=[]).get(slot, [])
 
 
 def _stages(connection: Connection, sweep_id: int) -> list[Row[Any]]:
-    query = select(stages).where(stages.c.sweep_id == sweep_id).order_by(stages.c.position)
-    return list(connection.execute(query))
+    return list(connection.execute(_STAGES, {"of_sweep": sweep_id}))
 
 
 def _stage(connection: Connection, stage: Row[Any], notes: list[str]) -> StageRecord:
-    own = slots.c.stage_id == stage.id
-    of_slots = select(epochs).join(slots, slots.c.id == epochs.c.slot_id).where(own)
+    of_stage = {"of_stage": stage.id}
     return record_of(
         StageRecord,
         stage,
         slots=_slots(
-            connection.execute(select(slots).where(own).order_by(slots.c.ordinal)),
-            connection.execute(of_slots.order_by(epochs.c.epoch)),
+            connection.execute(_SLOTS, of_stage),
+            connection.execute(_EPOCHS, of_stage),
             stage,
             notes,
         ),
-        endings=_endings(connection, own),
+        endings=_endings(connection, stage.id),
     )
 
 
@@ -143,7 +137,7 @@ def _stage_summary(
     return record_of(
         StageSummary,
         stage,
-        endings=_endings(connection, own),
+        endings=_endings(connection, stage.id),
         counts={state: counts.get(state, 0) for state in SlotState},
         # The first one may be unreadable.
         best=next(iter(glanced_at(best.limit(1)) or glanced_at(best.limit(_SAMPLED))), None),
@@ -215,28 +209,15 @@ def _noted(notes: list[str]) -> Iterator[None]:
         notes.append(str(error))
 
 
-def _endings(connection: Connection, own: ColumnElement[bool]) -> dict[str, int]:
-    rows = connection.execute(
-        select(attempts.c.ending, func.count().label("attempts"))
-        .join(slots, slots.c.id == attempts.c.slot_id)
-        .where(own, attempts.c.ending.is_not(None))
-        .group_by(attempts.c.ending)
-        .order_by(attempts.c.ending)
-    )
+def _endings(connection: Connection, stage_id: int) -> dict[str, int]:
+    rows = connection.execute(_ENDINGS, {"of_stage": stage_id})
     return {str(row.ending): row.attempts for row in rows if not isinstance(row.ending, Unreadable)}
 
 
 def _workers(connection: Connection, sweep_id: int, notes: list[str]) -> tuple[WorkerRecord, ...]:
     """Read the workers seen lately that are at a sweep or idle."""
-    age = (now_s() - workers.c.last_seen).label("last_seen_s")
-    rows = connection.execute(
-        select(workers, workers.c.slot_id.label("slot"), age, stages.c.sweep_id)
-        .outerjoin(slots, slots.c.id == workers.c.slot_id)
-        .outerjoin(stages, stages.c.id == slots.c.stage_id)
-        .order_by(workers.c.id)
-    )
     kept: list[WorkerRecord] = []
-    for row in rows:
+    for row in connection.execute(_WORKERS):
         if row.sweep_id in (None, sweep_id):
             with _noted(notes):
                 require_readable(row)
@@ -265,3 +246,42 @@ def _epoch_s(connection: Connection, of_stages: Collection[int]) -> float | None
         if isinstance(report, dict) and isinstance(found := report.get("seconds"), int | float)
     ]
     return mean(seconds) if seconds else None
+
+
+_OF_STAGE = slots.c.stage_id == bindparam("of_stage")
+_STAGES = (
+    select(stages).where(stages.c.sweep_id == bindparam("of_sweep")).order_by(stages.c.position)
+)
+_SLOTS = select(slots).where(_OF_STAGE).order_by(slots.c.ordinal)
+_EPOCHS = (
+    select(epochs)
+    .join(slots, slots.c.id == epochs.c.slot_id)
+    .where(_OF_STAGE)
+    .order_by(epochs.c.epoch)
+)
+_EPOCHS_OF_SLOT = (
+    select(epochs).where(epochs.c.slot_id == bindparam("of_slot")).order_by(epochs.c.epoch)
+)
+_EPOCHS_TO_TRAIN = (
+    select(stages.c.epochs)
+    .join(slots, slots.c.stage_id == stages.c.id)
+    .where(slots.c.id == bindparam("of_slot"))
+)
+_ENDINGS = (
+    select(attempts.c.ending, func.count().label("attempts"))
+    .join(slots, slots.c.id == attempts.c.slot_id)
+    .where(_OF_STAGE, attempts.c.ending.is_not(None))
+    .group_by(attempts.c.ending)
+    .order_by(attempts.c.ending)
+)
+_WORKERS = (
+    select(
+        workers,
+        workers.c.slot_id.label("slot"),
+        (now_s() - workers.c.last_seen).label("last_seen_s"),
+        stages.c.sweep_id,
+    )
+    .outerjoin(slots, slots.c.id == workers.c.slot_id)
+    .outerjoin(stages, stages.c.id == slots.c.stage_id)
+    .order_by(workers.c.id)
+)

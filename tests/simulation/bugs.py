@@ -19,16 +19,17 @@ BUGS = (
     Bug(
         name="a late worker writes: its attempt is not checked",
         module="storage.queue.leases",
-        before="            slots.c.attempt == lease.attempt,\n"
-        "            slots.c.worker == lease.worker,  "
+        before='    slots.c.attempt == bindparam("of_attempt"),\n'
+        '    slots.c.worker == bindparam("of_worker"),  '
         "# SQLite gives a deleted slot's id to another one\n",
-        after="",
+        after='    bindparam("of_attempt") == bindparam("of_attempt"),\n'
+        '    bindparam("of_worker") == bindparam("of_worker"),\n',
     ),
     Bug(
         name="a lease is never renewed",
         module="storage.queue.leases",
-        before="    write_under(connection, lease, lease_until=now_s() + LEASE_S, **values)\n",
-        after="    write_under(connection, lease, worker=lease.worker, **values)\n",
+        before='_RENEW = _HELD.values(lease_until=now_s() + bindparam("for_s"',
+        after='_RENEW = _HELD.values(lease_until=slots.c.lease_until + 0 * bindparam("for_s"',
     ),
     Bug(
         name="a slot queued again goes on from its old checkpoint",
@@ -58,8 +59,8 @@ BUGS = (
     Bug(
         name="what ran in a cancelled sweep is not taken over",
         module="storage.queue.claiming",
-        before="in_([SweepState.ACTIVE, SweepState.CANCELLED])",
-        after="in_([SweepState.ACTIVE])",
+        before="_open_stages([SweepState.ACTIVE, SweepState.CANCELLED], ",
+        after="_open_stages([SweepState.ACTIVE], ",
     ),
     Bug(
         name="an expired lease is taken over at the first sight",
@@ -110,7 +111,7 @@ BUGS = (
     Bug(
         name="a stage is done before Optuna is told of its slots",
         module="storage.queue.stages",
-        before="            slots.c.unprojected,\n",
+        before="        slots.c.unprojected,\n",
         after="",
     ),
     Bug(
@@ -122,7 +123,7 @@ BUGS = (
     Bug(
         name="a sweep is done while a stage waits",
         module="storage.queue.stages",
-        before="stages.c.sweep_id == sweeps.c.id, stages.c.state != StageState.DONE)",
+        before="stages.c.sweep_id == sweeps.c.id, _NOT_DONE)",
         after="stages.c.sweep_id == sweeps.c.id, stages.c.state == StageState.OPEN)",
     ),
     Bug(
@@ -135,10 +136,8 @@ BUGS = (
     Bug(
         name="a decision is written to the epochs before, too",
         module="storage.queue.epochs",
-        before="        update(epochs)\n"
-        "        .where(epochs.c.slot_id == slot.id, epochs.c.epoch == epoch)",
-        after="        update(epochs)\n"
-        "        .where(epochs.c.slot_id == slot.id, epochs.c.epoch <= epoch)",
+        before="_DECIDE = update(epochs).where(*_THIS)",
+        after='_DECIDE = update(epochs).where(_THIS[0], epochs.c.epoch <= bindparam("number"))',
     ),
     Bug(
         name="the last epoch kept in an outage is not read",
