@@ -39,7 +39,7 @@ _PAUSED = "SELECT name FROM sweeps WHERE state = 'paused'"
 _DELETING = "SELECT name FROM sweeps WHERE state = 'deleting'"
 _ACTIVE = "SELECT name FROM sweeps WHERE state = 'active'"
 _UNDONE = "SELECT id FROM slots WHERE state = 'running' OR unprojected"
-_COLLECT_EVERY = 30
+_COLLECT_EVERY = 100
 _SHM = Path("/dev/shm")
 
 
@@ -109,6 +109,8 @@ class Simulator:
         self._stack.callback(logging.disable, disabled)
         # What a world leaves behind is collected between worlds, not amid them.
         collects = gc.isenabled()
+        gc.freeze()  # nor is what was there before looked at each time
+        self._stack.callback(gc.unfreeze)
         gc.disable()
         self._stack.callback(gc.enable if collects else gc.disable)
         self._stack.enter_context(pretended(self))
