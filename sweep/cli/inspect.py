@@ -193,7 +193,7 @@ def _check_address(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
-    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+    except (OSError, UnicodeError, TypeError) as error:  # the last two: no name of a host
         cause = getattr(error, "strerror", None) or error
         raise InputError(
             f"--host {host} --port {port}: cannot listen there ({cause}); name another"

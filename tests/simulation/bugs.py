@@ -198,8 +198,8 @@ BUGS = (
     Bug(
         name="trials are numbered as workers come",
         module="storage.queue.trials",
-        before="            slots.c.ordinal <= last.ordinal,\n",
-        after="            slots.c.ordinal == last.ordinal,\n",
+        before='slots.c.ordinal <= bindparam("to_ordinal")',
+        after='slots.c.ordinal == bindparam("to_ordinal")',
     ),
     Bug(
         name="a cancelled slot is pruned in Optuna",

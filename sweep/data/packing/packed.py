@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.data.prepared import PreparedDataset, Split
-from sweep.data.reading.picture import Pixels
+from sweep.data.reading.picture import Pixels, read_pixels
 from sweep.errors import InputError
 from sweep.files.atomic_write import atomic_write, write_file
 
@@ -88,8 +87,8 @@ def pack(images: Path, names: Sequence[str], array: Path, shape: tuple[int, int]
 
         # Written, not mapped: pages of a mapping would count as this process's memory.
         def write(index: int) -> None:
-            pixels = cv2.imread(str(images / names[index]), cv2.IMREAD_COLOR)
-            if pixels is None or pixels.shape[:2] != shape:
+            pixels = read_pixels(images / names[index])
+            if pixels.shape[:2] != shape:
                 raise OSError(f"{names[index]} was damaged while it was being packed")
             _write_at(descriptor, pixels.tobytes(), start + index * image_bytes)
 

@@ -10,6 +10,7 @@ import cv2
 from sweep.data.packing.drawing import DrawnImage
 from sweep.data.packing.folder import Plan
 from sweep.data.prepared import PreparedDataset, Split
+from sweep.data.reading.picture import read_pixels
 from sweep.pages import theme
 
 PICTURES = 24
@@ -57,9 +58,7 @@ def contact_sheet(plan: Plan, dataset: PreparedDataset) -> list[tuple[Picture, s
 
 
 def _data_uri(image: DrawnImage, folder: Path) -> str:
-    pixels = cv2.imread(str(folder / image.file_name), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise OSError(f"{image.file_name} was damaged while it was being drawn")
+    pixels = read_pixels(folder / image.file_name)
     scale = WIDTH_PX / image.width
     size = (WIDTH_PX, max(1, round(image.height * scale)))
     drawn = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -174,6 +174,21 @@ _REDUCED = {
 }
 
 
+def read_pixels(path: Path) -> Pixels:
+    """Return what `cv2.imread` makes of a file, upright; but its name may be any that a disk has.
+
+    `cv2.imread` itself ends the process where a name is no Unicode.
+
+    Raises:
+        OSError: If it cannot be read or decoded.
+    """
+    data = np.fromfile(path, np.uint8)
+    pixels: Pixels | None = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if pixels is None:
+        raise OSError(f"{path.name} cannot be decoded; it is damaged")
+    return pixels
+
+
 def encode_jpeg(pixels: Pixels) -> bytes:
     """Return an image as JPEG of `JPEG_QUALITY`, its colours as fine as its brightness.
 

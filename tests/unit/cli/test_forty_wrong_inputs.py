@@ -91,6 +91,7 @@ WRONG = [
     ("export one two", "unexpected extra argument(s) (two)"),
     ("dashboard --port PORT", "cannot listen there (Address already in use"),
     ("dashboard --host no-such-host.invalid", "--host no-such-host.invalid --port 8080: cannot"),
+    ("dashboard --host \udcff", "--host \\udcff --port 8080: cannot"),
     ("dashboard --port 0", "found 0, allowed is 1 or more"),
     ("pause two", "no sweep 'two'"),
     ("resume two", "no sweep 'two'"),

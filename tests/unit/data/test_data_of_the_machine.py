@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -70,3 +72,26 @@ def test_a_folder_that_cannot_be_listed_now_is_not_taken_for_empty(
     monkeypatch.setattr(os, "listdir", listdir)
     with pytest.raises(SweepError, match=r"cannot be listed now \(Too many open files\)"):
         names.find("a.jpg")
+
+
+def test_what_is_prepared_may_go_where_a_name_is_no_text(
+    tmp_path: Path, photos: DatasetSpec
+) -> None:
+    """In a process of its own: what C libraries make of such a name may end one."""
+    plain, odd = tmp_path / "out", tmp_path / "\udcff"
+    expected = prepare(photos, plain)
+    prepare_there = (
+        "import sys; from pathlib import Path; from sweep.data.dataset_file import DatasetSpec; "
+        "from sweep.data.prepare import prepare; "
+        "prepare(DatasetSpec.load(Path(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    file = next(tmp_path.glob("*.yaml"))
+    subprocess.run([sys.executable, "-c", prepare_there, file, odd], check=True)
+    assert contents(odd) == contents(plain)
+    assert any(name.endswith(".npy") for name in contents(plain))
+    assert expected.preview.relative_to(plain).as_posix() in contents(odd)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
