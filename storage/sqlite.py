@@ -43,7 +43,7 @@ def connect_to_look(file: Path, *, own_table: str, timeout_s: float) -> sqlite3.
 
 def _connect(file: Path, options: str, timeout_s: float) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"file:{quote(str(file.resolve()))}?{options}",
+        f"file:{quote(os.fsencode(file.resolve()))}?{options}",
         uri=True,
         timeout=timeout_s,
         check_same_thread=False,  # SQLAlchemy's pool hands a connection to one thread at a time

@@ -105,6 +105,7 @@ def check(spec: SweepSpec, file: Path) -> Checked:
         InputError: If the model, the dataset, what they hold or the disk does not fit the sweep.
     """
     _check_trainer(spec, file)  # a spec that a program made was not loaded
+    _check_names(spec, file)
     dataset = dataset_spec(spec, file)
     check_files(spec, file, dataset)
     missing = None if dataset is None else _missing_source(dataset)
@@ -118,6 +119,18 @@ def check(spec: SweepSpec, file: Path) -> Checked:
     if need is not None:
         check_disk(file, need)
     return Checked(dataset=summary, missing=missing, need=need, note=enlarging(spec, dataset))
+
+
+def _check_names(spec: SweepSpec, file: Path) -> None:
+    """Refuse places that the database could not keep."""
+    for place in (str(paths.RUNS.resolve()), model_path(spec, file)):
+        try:
+            place.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{file}: {place} has a name that is not UTF-8, and a database keeps no other; "
+                "rename the folder, or work in another"
+            ) from error
 
 
 def _missing_source(dataset: "DatasetSpec") -> str | None:

@@ -152,3 +152,21 @@ def test_something_else_at_the_default_place_is_one_line(folder: Path) -> None:
         refused = run_here(command, "one")
         assert (refused.code, refused.err.count("\n")) == (2, 1), refused
         assert "reports" in refused.err
+
+
+def test_a_sweep_is_refused_in_a_folder_whose_name_no_database_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    odd = tmp_path / "\udcff"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    Path("one.yaml").write_text(yaml.safe_dump(FILES["one.yaml"]))
+    for command in ("validate", "submit", "run"):
+        refused = run_here(command, "one.yaml")
+        assert (refused.code, refused.err.count("\n")) == (2, 1), refused
+        assert "\\udcff/runs has a name that is not UTF-8" in refused.err
+    assert [path.name for path in odd.iterdir()] == ["one.yaml"]
+    assert run_here("db", "upgrade").code == 0
+    looked = run_here("status")
+    assert (looked.code, looked.err) == (0, "")
