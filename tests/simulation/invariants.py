@@ -58,7 +58,7 @@ class Tables:
     """All rows, read past the product."""
 
     def __init__(self, cast: "Cast") -> None:
-        self._raw = cast.server.raw
+        self._read = cast.server.records
         self.sweeps = self._read("SELECT * FROM sweeps ORDER BY id")
         self.stages = self._read("SELECT * FROM stages ORDER BY id")
         self.slots = self._read("SELECT * FROM slots ORDER BY id")
@@ -69,11 +69,6 @@ class Tables:
         for row in self._read("SELECT * FROM epochs ORDER BY slot_id, epoch"):
             self.epochs[row["slot_id"]].append(row)
         self.workers = self._read("SELECT * FROM workers")
-
-    def _read(self, query: str) -> list[Row]:
-        cursor = self._raw.execute(query)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def stages_of(self, sweep: Row) -> list[Row]:
         return [stage for stage in self.stages if stage["sweep_id"] == sweep["id"]]

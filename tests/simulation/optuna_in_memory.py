@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import OperationalError
 
-from tests.simulation.databases import Seat, away
+from tests.simulation.sqlite_server import SqliteSeat
 
 _READ = frozenset(
     {
@@ -62,7 +62,7 @@ class OptunaInMemory(BaseStorage):
         seat: Who asks.
     """
 
-    def __init__(self, shared: InMemoryStorage, seat: Seat) -> None:
+    def __init__(self, shared: InMemoryStorage, seat: SqliteSeat) -> None:
         self._shared = shared
         self._seat = seat
 
@@ -98,7 +98,7 @@ class OptunaInMemory(BaseStorage):
             except BaseException:
                 server.rollback(process)
                 raise
-        except type(away()) as error:
+        except type(server.away()) as error:
             gone = OperationalError("Optuna", None, error)
             raise StorageInternalError("an exception is raised during the commit") from gone
 

@@ -5,9 +5,10 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from sweep.worker.worker import Worker
 from tests.simulation import deeds, invariants, outcomes
 from tests.simulation.databases import Seat, Server
 from tests.simulation.faults import Deed, Faults
-from tests.simulation.images import Images
 from tests.simulation.optuna_in_memory import OptunaInMemory
 from tests.simulation.pretence import pretended
 from tests.simulation.schedule import Plan
+from tests.simulation.sqlite_server import SqliteServer
 from tests.simulation.tempers import Temper
 from tests.simulation.trainings import Nursery
 from tests.simulation.world import Process, Restless, World
@@ -41,6 +42,8 @@ _ACTIVE = "SELECT name FROM sweeps WHERE state = 'active'"
 _UNDONE = "SELECT id FROM slots WHERE state = 'running' OR unprojected"
 _COLLECT_EVERY = 100
 _SHM = Path("/dev/shm")
+SERVERS: Mapping[str, Callable[[Path, Path], Server]] = {"sqlite": SqliteServer}
+"""What makes the server that schedules run on, of its folder and that of the trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +86,19 @@ class Cast:
 class Simulator:
     """Runs schedules one after the other; use it as a context manager.
 
+    Args:
+        database: Of `SERVERS`.
+
     Meanwhile the product's modules of this process have virtual clocks, files that can be full, and
     trainings that take no time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, database: str = "sqlite") -> None:
         self._stack = ExitStack()
         self._cast: Cast | None = None
-        self._seats: list[Seat] = []
+        self._seats: dict[bool, list[Seat]] = {False: [], True: []}
+        """Engines, by whether they are for renewals."""
+        self._database = database
         self._runs_done = 0
         self._outcomes: dict[Plan, list[Any]] = {}
         """What sweeps come to with one worker and without trouble."""
@@ -102,8 +110,8 @@ class Simulator:
         self._folder.mkdir()
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._runs = self._folder / "runs"
-        self._server = Server()
-        self._images = Images(self._folder, self._runs)
+        self._server = SERVERS[self._database](self._folder, self._runs)
+        self._stack.callback(self._server.close)
         disabled = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
         self._stack.callback(logging.disable, disabled)
@@ -132,7 +140,7 @@ class Simulator:
             violations = self._play(cast)
         finally:
             cast.world.clear()
-            for seat in self._seats:
+            for seat in self._all_seats():
                 seat.process = None
             self._cast = None
         self._runs_done += 1
@@ -150,7 +158,9 @@ class Simulator:
         for path in (self._runs,):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir()
-        world = World(random.Random(f"{plan.seed}/turns"), most_turns=_MOST_TURNS)
+        world = World(
+            random.Random(f"{plan.seed}/turns"), most_turns=_MOST_TURNS * self._server.turns
+        )
         faults = Faults(world, plan.faults, plan.deeds, self._begin_deed)
         nursery = Nursery(
             world,
@@ -160,8 +170,9 @@ class Simulator:
             disk_is_full=lambda: faults.disk_is_full,
             pace=plan.pace,
         )
-        self._server.begin_world(self._images.of(plan.shape), world, faults)
-        in_memory = None if plan.real_optuna else InMemoryStorage()
+        self._server.begin_world(plan.shape, world, faults)
+        real = plan.real_optuna or not self._server.optuna_in_memory
+        in_memory = None if real else InMemoryStorage()
         self._cast = Cast(
             plan=plan,
             world=world,
@@ -170,7 +181,7 @@ class Simulator:
             nursery=nursery,
             runs=self._runs,
             optuna=in_memory,
-            read_optuna=lambda: in_memory or self._images.optuna_in(self._server.raw.serialize()),
+            read_optuna=lambda: in_memory or self._server.read_optuna(),
         )
         return self._cast
 
@@ -232,7 +243,7 @@ class Simulator:
 
     def _holds(self, slot: int, attempt: int) -> bool:
         query = "SELECT 1 FROM slots WHERE id = ? AND attempt = ? AND state = 'running'"
-        return self._server.raw.execute(query, (slot, attempt)).fetchone() is not None
+        return bool(self._server.rows(query, slot, attempt))
 
     # Processes.
 
@@ -247,12 +258,15 @@ class Simulator:
             raise RuntimeError("no schedule runs")
         return self._cast
 
-    def _seat(self) -> Seat:
-        for seat in self._seats:
+    def _seat(self, *, renewing: bool = False) -> Seat:
+        for seat in self._seats[renewing]:
             if seat.process is None:
                 return seat
-        self._seats.append(Seat(self._server, self._folder))
-        return self._seats[-1]
+        self._seats[renewing].append(self._server.seat(renewing=renewing))
+        return self._seats[renewing][-1]
+
+    def _all_seats(self) -> Iterator[Seat]:
+        return chain(*self._seats.values())
 
     def _start(self, name: str, body: Any, *, machine: str) -> Process:
         cast, seat = self.now(), self._seat()
@@ -309,24 +323,25 @@ class Simulator:
         current = self.now().world.current
         if current is None:
             raise RuntimeError("no process is at work")
-        seat = self._seat()
+        seat = self._seat(renewing=True)
         seat.process = current.main
         return Database(url=seat.url, engine=seat.engine, queue=Queue(seat.engine))
 
     def _names(self, query: str) -> list[str]:
-        return [name for (name,) in self._server.raw.execute(query)]
+        return [name for (name,) in self._server.rows(query)]
 
     def _stages(self, sweep: str) -> set[str]:
         query = "SELECT s.name FROM stages s JOIN sweeps w ON w.id = s.sweep_id WHERE w.name = ?"
-        return {name for (name,) in self._server.raw.execute(query, (sweep,))}
+        return {name for (name,) in self._server.rows(query, sweep)}
 
     def open_optuna(self, _url: str, **_: Any) -> Any:
         """Open Optuna's tables, as its constructor does: with a statement that may fail."""
         cast = self.now()
         at_work = cast.world.current
-        seat = next(seat for seat in self._seats if at_work and seat.process is at_work.main)
+        sitting = (seat for seat in self._all_seats() if at_work and seat.process is at_work.main)
+        seat = next(sitting)
         with seat.engine.begin() as connection:  # as it looks at the version of its tables
             connection.exec_driver_sql("SELECT 1")
         if cast.optuna is not None:
             return OptunaInMemory(cast.optuna, seat)
-        return self._images.optuna_on(seat.engine)
+        return self._server.optuna_on(seat.engine)
