@@ -1,8 +1,9 @@
 """Making the trial of a slot in its study.
 
 Trials are numbered in the order of their slots, whoever comes first: before the trial of a slot,
-those of the slots before it are made, which wait then. So a sweep has the same numbers however many
-workers it has, and whichever of them dies.
+those of the slots before it are made. So a sweep has the same numbers however many workers it has,
+and whichever of them dies. All are running from the first, as their slots have been claimed; one
+that waits, any notebook's `ask()` would take.
 """
 
 from collections.abc import Mapping
@@ -56,10 +57,7 @@ class TrialMaker:
         """
 
         def make() -> FrozenTrial:
-            template = self._template(study_id, TrialState.RUNNING, params, distributions)
-            template.user_attrs = dict(attributes)
-            # Optuna's times are naive.
-            template.datetime_start = (began or datetime.now(UTC)).astimezone().replace(tzinfo=None)
+            template = self._template(study_id, params, distributions, attributes, began)
             return private.create_trial(self._storage, study_id, template)
 
         try:
@@ -76,7 +74,7 @@ class TrialMaker:
         slot: Slot,
         distributions: Mapping[str, BaseDistribution],
     ) -> tuple[int, int] | None:
-        """Make a waiting trial for each slot of a stage up to this one that has had none.
+        """Make a running trial for each slot of a stage up to this one that has had none.
 
         In one transaction, which notes them in their slots. What cannot be made is left out.
 
@@ -99,7 +97,7 @@ class TrialMaker:
                 with writing(engine) as connection:
                     for lacking in without_trial(connection, slot):
                         if (of := lacking.id) not in left_out:
-                            template = self._waiting(study_id, lacking, distributions)
+                            template = self._template_of(study_id, lacking, distributions)
                             made = private.add_trial(self._storage, connection, study_id, template)
                             give_trial(connection, of, *made)
                     return trial_of(connection, slot.id)
@@ -107,31 +105,35 @@ class TrialMaker:
                 if not self._keeps(study_id):
                     left_out.add(of)
 
-    def _waiting(
+    def _template_of(
         self, study_id: int, of: Lacking, distributions: Mapping[str, BaseDistribution]
     ) -> FrozenTrial:
         params = of.params or {}
         if unknown := params.keys() - distributions.keys():
             raise ValueError(f"slot {of.id}: no distribution of {sorted(unknown)}")
-        template = self._template(study_id, TrialState.WAITING, params, distributions)
-        template.user_attrs = {SLOT_ATTRIBUTE: of.id}
+        attributes: dict[str, Any] = {SLOT_ATTRIBUTE: of.id}
         if of.label is not None:
-            template.user_attrs |= {LABEL_ATTRIBUTE: of.label}
-        return template
+            attributes[LABEL_ATTRIBUTE] = of.label
+        return self._template(study_id, params, distributions, attributes)
 
     def _template(
         self,
         study_id: int,
-        state: TrialState,
         params: Mapping[str, Any],
         distributions: Mapping[str, BaseDistribution],
+        attributes: Mapping[str, Any],
+        began: datetime | None = None,
     ) -> FrozenTrial:
         legal = {**distributions, **self._kept.get(study_id, {})}
-        return create_trial(
-            state=state,
+        template = create_trial(
+            state=TrialState.RUNNING,
             params=dict(params),
             distributions={name: legal[name] for name in params},
+            user_attrs=dict(attributes),
         )
+        # Optuna's times are naive.
+        template.datetime_start = (began or datetime.now(UTC)).astimezone().replace(tzinfo=None)
+        return template
 
     def _keeps(self, study_id: int) -> bool:
         """Learn what kinds of distributions a study has; False if they were known before."""

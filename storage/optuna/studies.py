@@ -291,8 +291,6 @@ class Studies:
             if self._storage.get_trial_user_attrs(trial_id).get(SLOT_ATTRIBUTE) != slot:
                 raise KeyError(trial_id)  # its id was given to another
             number = self._storage.get_trial_number_from_id(trial_id)
-            with suppress(UpdateFinishedTrialError):
-                self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # if it waited
         for trial in earlier:
             if trial.number != number:
                 self.supersede(private.id_of(trial), by=number)
