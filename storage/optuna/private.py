@@ -4,6 +4,7 @@ A new version of Optuna may change them without a word, so pyproject.toml keeps 
 one, and tests/contracts/test_optuna_private.py says which function here to look at.
 """
 
+import json
 from typing import Any
 
 from optuna import Study, Trial
@@ -12,7 +13,7 @@ from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, Engine, delete, event, select
+from sqlalchemy import Connection, Engine, and_, delete, event, func, select
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import Session
 
@@ -71,6 +72,53 @@ def delete_trials(storage: RDBStorage, study_id: int, *, most: int) -> bool:
                     connection.execute(delete(table).where(key.parent.in_(found)))
         connection.execute(delete(trials).where(trials.c.trial_id.in_(found)))
     return bool(found)
+
+
+def delete_study(storage: RDBStorage, study_id: int) -> None:
+    """Delete a study that has no trials.
+
+    Relies on the models of RDBStorage's tables. The public one reads what it deletes, and so fails
+    where somebody spoilt it.
+    """
+    studies = models.StudyModel.__table__
+    with storage.engine.begin() as connection:
+        for table in reversed(models.BaseModel.metadata.sorted_tables):
+            for key in table.foreign_keys:
+                if key.references(studies):
+                    connection.execute(delete(table).where(key.parent == study_id))
+        connection.execute(delete(studies).where(studies.c.study_id == study_id))
+
+
+def count_trials(storage: RDBStorage, study_id: int) -> int:
+    """Count the trials of a study; 0 where there is no such study.
+
+    Relies on the models of RDBStorage's tables. The public `get_n_trials` reads all trials.
+    """
+    trials = models.TrialModel.__table__
+    query = select(func.count()).where(trials.c.study_id == study_id)
+    with storage.engine.begin() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def attribute_of_studies(storage: RDBStorage, key: str) -> dict[str, Any]:
+    """Return a user attribute of every study, by the study's name; None where it has none.
+
+    Relies on the models of RDBStorage's tables. The public `get_all_studies` reads all of each, so
+    what is spoilt in one study would keep a user from the others.
+    """
+    studies, attributes = models.StudyModel.__table__, models.StudyUserAttributeModel.__table__
+    own = and_(attributes.c.study_id == studies.c.study_id, attributes.c.key == key)
+    query = select(studies.c.study_name, attributes.c.value_json).outerjoin(attributes, own)
+    with storage.engine.begin() as connection:
+        rows = connection.execute(query).all()
+    return {str(row.study_name): _decoded(row.value_json) for row in rows}
+
+
+def _decoded(found: Any) -> Any:
+    try:
+        return json.loads(found)
+    except (TypeError, ValueError):  # nothing, or spoilt
+        return None
 
 
 def id_of(trial: FrozenTrial) -> int:

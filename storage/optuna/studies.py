@@ -149,24 +149,29 @@ class Studies:
     @_telling
     def exists(self, name: str) -> bool:
         """Whether there is a study of this name, whoever made it."""
-        return name in {study.study_name for study in self._storage.get_all_studies()}
+        try:
+            self._storage.get_study_id_from_name(name)
+        except KeyError:
+            return False
+        return True
 
     @_telling
     def count(self, name: str) -> int:
         """Count a study's trials; 0 where there is no such study."""
         try:
-            return self._storage.get_n_trials(self._id(name))
+            study_id = self._storage.get_study_id_from_name(name)
         except KeyError:
             self.forget()
             return 0
+        return private.count_trials(self._storage, study_id)
 
     @_telling
     def owned_by(self, sweep: str) -> dict[str, int]:
         """Return the studies that were made for a sweep, and how many trials each has."""
         return {
-            study.study_name: self.count(study.study_name)
-            for study in self._storage.get_all_studies()
-            if study.study_name.startswith(f"{sweep}/") and study.user_attrs.get(OWNER) == sweep
+            name: self.count(name)
+            for name, owner in private.attribute_of_studies(self._storage, OWNER).items()
+            if name.startswith(f"{sweep}/") and owner == sweep
         }
 
     @_telling
@@ -176,7 +181,7 @@ class Studies:
         with suppress(KeyError):
             while private.delete_trials(self._storage, self._id(name), most=_DELETED_AT_ONCE):
                 pass
-            self._storage.delete_study(self._id(name))
+            private.delete_study(self._storage, self._id(name))
         self.forget()
 
     @_telling

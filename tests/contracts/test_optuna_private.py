@@ -97,6 +97,29 @@ def test_a_trial_is_made_in_a_transaction_of_ours(storage: RDBStorage) -> None:
             private.add_trial(storage, connection, study_id + 7, template)
 
 
+def test_studies_are_read_without_what_is_not_asked_for(storage: RDBStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="two")
+    study.set_user_attr("sweep", {"a": 1})
+    study_id = storage.get_study_id_from_name("two")
+    with expecting("its tables", private.attribute_of_studies):
+        assert private.attribute_of_studies(storage, "sweep") == {"one": None, "two": {"a": 1}}
+    made_trial(storage)
+    with expecting("its tables", private.count_trials):
+        counts = [
+            private.count_trials(storage, storage.get_study_id_from_name(name))
+            for name in ("one", "two")
+        ]
+        assert counts == [1, 0]
+    with expecting("its tables", private.delete_study):
+        private.delete_study(storage, study_id)
+        assert [found.study_name for found in storage.get_all_studies()] == ["one"]
+        with storage.engine.connect() as connection:
+            for table in inspect_tables(connection).get_table_names():
+                if table.startswith("study_"):
+                    query = text(f"SELECT count(*) FROM {table} WHERE study_id = {study_id}")
+                    assert connection.execute(query).scalar_one() == 0, table
+
+
 def test_trials_are_deleted_with_all_that_hangs_on_them(storage: RDBStorage) -> None:
     study_id = storage.get_study_id_from_name("one")
     other = storage.get_study_id_from_name(

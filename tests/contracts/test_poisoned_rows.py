@@ -24,6 +24,7 @@ from sweep.cli.tables import as_table, sweeps_table, trials_table
 from sweep.errors import SweepError
 from sweep.report import data as report
 from sweep.report.tables import csv_tables
+from sweep.submission import deleting
 from sweep.submission.submit import load, submit
 from sweep.training.contract import Device
 from sweep.worker.faults import telling_spoilt
@@ -136,6 +137,20 @@ def work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         database.engine.dispose()
 
 
+def delete(project: Path) -> set[str]:
+    """Delete all sweeps; return which are left, for what is told in one line."""
+    database, left = Database.open(f"sqlite:///{project / 'sweep.db'}"), set()
+    for name in SWEEPS:
+        try:
+            deleting.plan(database, name)
+            deleting.delete(database, name, everything=True)
+        except (SweepError, StorageError) as told:
+            assert "\n" not in str(told)
+            left.add(name)
+    database.engine.dispose()
+    return left
+
+
 def check(project: Path, column: Column, value: str, *, row: int, patch: Any) -> None:
     """Spoil a row; then whatever looks and whoever works copes with it."""
     if not spoil(project / "sweep.db", column, value, row=row):
@@ -146,6 +161,9 @@ def check(project: Path, column: Column, value: str, *, row: int, patch: Any) ->
         spoilt = column.table in ("sweeps", "stages") or column.table not in metadata.tables
         if name == "whole" and not spoilt:
             assert shown["state"] == "done", shown
+    left = delete(project)
+    if column.table not in metadata.tables:
+        assert not left
 
 
 def test_without_a_spoilt_row_all_is_done(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

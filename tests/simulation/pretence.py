@@ -55,13 +55,24 @@ def pretended(simulator: "Simulator") -> Iterator[None]:
         yield
 
 
-def _delete_trials(real: Callable[..., bool]) -> Callable[..., bool]:
-    """Return what deletes trials ahead of their study; in memory that is not dear."""
+def _attribute_of_studies(storage: OptunaInMemory, key: str) -> dict[str, Any]:
+    return {study.study_name: study.user_attrs.get(key) for study in storage.get_all_studies()}
 
-    def delete_trials(storage: Any, study_id: int, *, most: int) -> bool:
-        return isinstance(storage, RDBStorage) and real(storage, study_id, most=most)
 
-    return delete_trials
+_IN_MEMORY: dict[Callable[..., Any], Callable[..., Any]] = {
+    private.attribute_of_studies: _attribute_of_studies,
+    private.count_trials: lambda storage, study_id: storage.get_n_trials(study_id),
+    private.delete_study: lambda storage, study_id: storage.delete_study(study_id),
+    private.delete_trials: lambda *_, **__: False,  # ahead of their study, which is not dear there
+}
+"""What takes the place of functions that read and write Optuna's tables past its API."""
+
+
+def _wherever(real: Callable[..., Any], in_memory: Callable[..., Any]) -> Callable[..., Any]:
+    def act(storage: Any, *args: Any, **kwargs: Any) -> Any:
+        return (real if isinstance(storage, RDBStorage) else in_memory)(storage, *args, **kwargs)
+
+    return act
 
 
 def _add_trial(real: Callable[..., tuple[int, int]]) -> Callable[..., tuple[int, int]]:
@@ -142,7 +153,7 @@ class _Pretence:
             (devices.visible_gpus, lambda: [devices.Gpu(index=0, name="virtual")]),
             (RDBStorage, self._simulator.open_optuna),
             (private.use_engine, self._use_engine),
-            (private.delete_trials, _delete_trials(private.delete_trials)),
+            *((real, _wherever(real, other)) for real, other in _IN_MEMORY.items()),
             (private.add_trial, _add_trial(private.add_trial)),
         ]
 
