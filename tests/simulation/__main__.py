@@ -14,7 +14,7 @@ import sys
 from tests.simulation.running import run_many
 from tests.simulation.schedule import draw
 from tests.simulation.shrinking import shrunk
-from tests.simulation.simulator import Ending, Simulator
+from tests.simulation.simulator import SERVERS, Ending, Simulator
 
 _NEW_SEEDS = 2**40
 
@@ -30,18 +30,28 @@ def main() -> int:
     which.add_argument("--seed", type=int, help="run this one and print its log")
     which.add_argument("--seeds", help="run those from A to B, written A-B")
     which.add_argument("--hours", type=float, help="run new ones for so long")
+    parser.add_argument("--database", choices=SERVERS, default="sqlite", help="on which (sqlite)")
     parser.add_argument("--processes", type=int, default=2, help="at the same time (2)")
     parser.add_argument("--shrink", action="store_true", help="drop what --seed fails without")
     options = parser.parse_args()
     _hash_alike()
     if options.seed is not None:
-        return _one(options.seed, shrink=options.shrink)
+        return _one(options.seed, options.database, shrink=options.shrink)
     if options.seeds is not None:
         first, _, last = options.seeds.partition("-")
-        return run_many(int(first), int(last or first) + 1, processes=options.processes)
+        seeds = range(int(first), int(last or first) + 1)
+        return run_many(
+            seeds.start, seeds.stop, database=options.database, processes=options.processes
+        )
     first = secrets.randbelow(_NEW_SEEDS)
     print(f"from seed {first}", flush=True)
-    return run_many(first, None, processes=options.processes, limit_s=options.hours * 3600)
+    return run_many(
+        first,
+        None,
+        database=options.database,
+        processes=options.processes,
+        limit_s=options.hours * 3600,
+    )
 
 
 def _hash_alike() -> None:
@@ -51,9 +61,9 @@ def _hash_alike() -> None:
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
 
 
-def _one(seed: int, *, shrink: bool) -> int:
+def _one(seed: int, database: str, *, shrink: bool) -> int:
     plan = draw(seed)
-    with Simulator() as simulator:
+    with Simulator(database) as simulator:
         ending = simulator.run(plan)
         if shrink and ending.violations:
             ending = shrunk(simulator, ending)

@@ -12,6 +12,8 @@ class Bug:
     before: str
     """Text that is there once."""
     after: str
+    database: str = "sqlite"
+    """Where it shows: SQLite's transactions that write exclude each other."""
 
 
 BUGS = (
@@ -48,6 +50,13 @@ BUGS = (
         module="storage.queue.claiming",
         before="anew = not claimant.fits(slot.device_kind)",
         after="anew = False",
+    ),
+    Bug(
+        name="two transactions decide by the state of a sweep at once",
+        module="storage.queue.locks",
+        before="    .with_for_update()\n",
+        after="",
+        database="postgresql",
     ),
     # Takeover.
     Bug(

@@ -43,6 +43,8 @@ class Deed:
     aim: str = ""
     """As of a `Fault`."""
     kind: str
+    early: bool = False
+    """Whether it begins just before the commit of what it is aimed at, not just after."""
     sweep: str = ""
     number: int = 0
     """What the kind needs: a priority, a worker."""
@@ -126,7 +128,7 @@ class Faults:
 
         Args:
             what: The statements that it consists of.
-            committed: Whether it is over; connections are lost before, all else strikes after.
+            committed: Whether it is over; connections are lost before, and some deeds begin.
 
         Raises:
             Broken: If the database does not answer.
@@ -146,7 +148,7 @@ class Faults:
                 self._strike(one, f"the end of {one.aim}")
 
     def _due(self, one: "Fault | Deed", committed: bool) -> bool:
-        early = isinstance(one, Fault) and one.kind is FaultKind.LOST
+        early = one.early if isinstance(one, Deed) else one.kind is FaultKind.LOST
         return self._done[one.aim] > one.at and early is not committed
 
     def unheard(self) -> bool:

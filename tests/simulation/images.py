@@ -1,6 +1,5 @@
 """Databases as they are when a schedule begins, made once for each shape of sweeps."""
 
-import copy
 import sqlite3
 from pathlib import Path
 
@@ -13,7 +12,39 @@ from storage.engine import connectable_engine
 from storage.queue import sweeps
 from sweep.spec.sweep_file import SweepSpec
 from sweep.stages.plan import planned_stages
-from tests.simulation.schedule import SHAPES
+from tests.simulation.schedule import SHAPES, Shape
+
+
+def submit_shape(engine: Engine, shape: Shape, runs: Path) -> None:
+    """Queue the sweeps of a shape.
+
+    Args:
+        engine: Of a database with our tables.
+        shape: The sweeps.
+        runs: Where their trials write.
+    """
+    for content in shape.sweeps:
+        spec = SweepSpec.model_validate(content)
+        submission = sweeps.Submission(
+            name=spec.name,
+            spec=spec.to_json(),
+            spec_hash=spec.hash(),
+            dataset=None,
+            fingerprint="",
+            runs=runs,
+            model=spec.model,
+            model_sha256=None,
+        )
+        sweeps.create(engine, submission, planned_stages(spec))
+
+
+def optuna_on(opened: RDBStorage, engine: Engine) -> RDBStorage:
+    """Return Optuna's storage as it was opened, on another engine whose database has its tables."""
+    storage = RDBStorage.__new__(RDBStorage)
+    vars(storage).update(vars(opened))  # to copy it would open it again
+    storage.scoped_session = scoped_session(sessionmaker(bind=engine))
+    storage.engine = engine
+    return storage
 
 
 class Images:
@@ -39,19 +70,7 @@ class Images:
         if shape not in self._of:
             self._file.write_bytes(self._empty)
             engine = connectable_engine(self._url)
-            for content in SHAPES[shape].sweeps:
-                spec = SweepSpec.model_validate(content)
-                submission = sweeps.Submission(
-                    name=spec.name,
-                    spec=spec.to_json(),
-                    spec_hash=spec.hash(),
-                    dataset=None,
-                    fingerprint="",
-                    runs=self._runs,
-                    model=spec.model,
-                    model_sha256=None,
-                )
-                sweeps.create(engine, submission, planned_stages(spec))
+            submit_shape(engine, SHAPES[shape], self._runs)
             engine.dispose()
             self._of[shape] = self._taken()
         return self._of[shape]
@@ -67,10 +86,7 @@ class Images:
 
     def optuna_on(self, engine: Engine) -> RDBStorage:
         """Return Optuna's storage, not opened again, on an engine whose database has its tables."""
-        storage = copy.copy(self._optuna)
-        storage.scoped_session = scoped_session(sessionmaker(bind=engine))
-        storage.engine = engine
-        return storage
+        return optuna_on(self._optuna, engine)
 
     def optuna_in(self, image: bytes) -> RDBStorage:
         """Return Optuna's storage on a database of its own that holds what an image holds."""

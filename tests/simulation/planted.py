@@ -48,6 +48,14 @@ class _Finder(MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
 
 
+def file_of(bug: Bug) -> Path:
+    """Return the file of the module that a bug is planted in."""
+    found = importlib.util.find_spec(bug.module)
+    if found is None or found.origin is None:
+        raise Changed(f"there is no {bug.module}")
+    return Path(found.origin)
+
+
 def planted(bug: Bug, file: Path) -> str:
     """Return the text of a module with a bug in it.
 
@@ -66,6 +74,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=400, help="schedules a bug (400)")
     parser.add_argument("--only", default="", help="bugs with these words in their names")
     parser.add_argument("--bug", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--database", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument(
         "--failing", type=int, nargs="*", default=[], help="seeds known to fail without a bug"
@@ -73,7 +82,8 @@ def main() -> None:
     options = parser.parse_args()
     failing: set[int] = set(options.failing)
     if options.bug is not None:
-        print(json.dumps(_look_for(options.bug, options.first, options.most, failing)))
+        found = _look_for(options.bug, options.database, options.first, options.most, failing)
+        print(json.dumps(found))
         return
     print(
         "| bug | room | seed | after schedules | what was broken |\n| --- | --- | --- | --- | --- |"
@@ -90,18 +100,19 @@ def _found(number: int, first: int, most: int, failing: set[int]) -> tuple[int, 
 
     What is found to fail without the bug, too, is added to `failing`.
     """
-    begin, end = first, first + most
+    begin, end, database = first, first + most, BUGS[number].database
     while True:
-        seed, violation = _ask(number, begin, end - begin, failing)
-        if seed < 0 or _ask(-1, seed, 1, set())[0] < 0:
+        seed, violation = _ask(number, database, begin, end - begin, failing)
+        if seed < 0 or _ask(-1, database, seed, 1, set())[0] < 0:
             return seed, violation
         failing.add(seed)
         begin = seed + 1
 
 
-def _ask(number: int, first: int, most: int, failing: set[int]) -> tuple[int, str]:
+def _ask(number: int, database: str, first: int, most: int, failing: set[int]) -> tuple[int, str]:
     """Look for a bug in a process of its own; -1 is the product as it is."""
     command = [sys.executable, "-m", "tests.simulation.planted", f"--bug={number}"]
+    command += [f"--database={database}"]
     command += [f"--first={first}", f"--most={most}", "--failing", *map(str, sorted(failing))]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -111,14 +122,16 @@ def _ask(number: int, first: int, most: int, failing: set[int]) -> tuple[int, st
     return int(seed), str(violation)
 
 
-def _look_for(number: int, first: int, most: int, failing: set[int]) -> tuple[int, str]:
+def _look_for(
+    number: int, database: str, first: int, most: int, failing: set[int]
+) -> tuple[int, str]:
     """Return the first seed that breaks an invariant with a bug planted; -1 for none."""
     if number >= 0:
         sys.meta_path.insert(0, _Finder(BUGS[number]))
     from tests.simulation.schedule import draw
     from tests.simulation.simulator import Simulator
 
-    with Simulator() as simulator:
+    with Simulator(database) as simulator:
         for seed in range(first, first + most):
             if seed not in failing and (violations := simulator.run(draw(seed)).violations):
                 return seed, violations[0]

@@ -13,12 +13,20 @@ from tests.simulation.simulator import Ending, Simulator
 _PROGRESS_S = 60.0
 
 
-def run_many(first: int, stop: int | None, *, processes: int, limit_s: float | None = None) -> int:
+def run_many(
+    first: int,
+    stop: int | None,
+    *,
+    database: str = "sqlite",
+    processes: int,
+    limit_s: float | None = None,
+) -> int:
     """Run seeds in processes; print each that fails as soon as it does.
 
     Args:
         first: The first seed.
         stop: The seed after the last one; None for as many as there is time for.
+        database: Which of `simulator.SERVERS` each process runs them on.
         processes: How many at the same time.
         limit_s: For how long, in seconds.
 
@@ -32,7 +40,7 @@ def run_many(first: int, stop: int | None, *, processes: int, limit_s: float | N
     workers = [
         context.Process(
             target=_work,
-            args=(first + number, processes, stop, until),
+            args=(database, first + number, processes, stop, until),
             kwargs={"results": results},
         )
         for number in range(processes)
@@ -70,10 +78,16 @@ def _speed(schedules: int, failed: int, seconds: float) -> str:
 
 
 def _work(
-    first: int, step: int, stop: int | None, until: float | None, *, results: "SimpleQueue[Any]"
+    database: str,
+    first: int,
+    step: int,
+    stop: int | None,
+    until: float | None,
+    *,
+    results: "SimpleQueue[Any]",
 ) -> None:
     try:
-        with Simulator() as simulator:
+        with Simulator(database) as simulator:
             for ending in _endings(simulator, first, step, stop, until):
                 violation = ending.violations[0] if ending.violations else ""
                 results.put((ending.plan.seed, violation, ending.moments, ending.virtual_s))

@@ -145,10 +145,12 @@ def draw(seed: int) -> Plan:
     weights = [shape.weight for shape in SHAPES]
     (shape,) = chance.choices(range(len(SHAPES)), weights=weights)
     names, moments = SHAPES[shape].names, SHAPES[shape].moments
+    early = random.Random(f"{seed}/early")
     deeds = tuple(
         Deed(
             **_place(chance, moments),
             kind=chance.choice(_DEEDS),
+            early=early.random() < 0.5,
             sweep=chance.choice(names),
             number=chance.randrange(4),
         )

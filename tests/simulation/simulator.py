@@ -5,7 +5,7 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -24,8 +24,9 @@ from tests.simulation import deeds, invariants, outcomes
 from tests.simulation.databases import Seat, Server
 from tests.simulation.faults import Deed, Faults
 from tests.simulation.optuna_in_memory import OptunaInMemory
+from tests.simulation.postgres_server import PostgresServer
 from tests.simulation.pretence import pretended
-from tests.simulation.schedule import Plan
+from tests.simulation.schedule import Plan, draw
 from tests.simulation.sqlite_server import SqliteServer
 from tests.simulation.tempers import Temper
 from tests.simulation.trainings import Nursery
@@ -41,8 +42,13 @@ _DELETING = "SELECT name FROM sweeps WHERE state = 'deleting'"
 _ACTIVE = "SELECT name FROM sweeps WHERE state = 'active'"
 _UNDONE = "SELECT id FROM slots WHERE state = 'running' OR unprojected"
 _COLLECT_EVERY = 100
+_PRETENDING: list["Simulator"] = []
+"""The one that is in use in this process."""
 _SHM = Path("/dev/shm")
-SERVERS: Mapping[str, Callable[[Path, Path], Server]] = {"sqlite": SqliteServer}
+SERVERS: Mapping[str, Callable[[Path, Path], Server]] = {
+    "sqlite": SqliteServer,
+    "postgresql": PostgresServer,
+}
 """What makes the server that schedules run on, of its folder and that of the trials."""
 
 
@@ -104,6 +110,10 @@ class Simulator:
         """What sweeps come to with one worker and without trouble."""
 
     def __enter__(self) -> "Simulator":
+        if _PRETENDING:
+            raise RuntimeError("another simulator has replaced the product's parts")
+        _PRETENDING.append(self)
+        self._stack.callback(_PRETENDING.clear)
         parent = _SHM if _SHM.is_dir() and os.access(_SHM, os.W_OK) else Path("/tmp")
         self._folder = parent / f"detsweep-simulation-{os.getpid()}"
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -153,6 +163,11 @@ class Simulator:
             moments=cast.faults.moments,
             virtual_s=cast.world.now,
         )
+
+    def broken_by(self, seeds: Iterable[int]) -> dict[int, tuple[str, ...]]:
+        """Run seeds; return what is broken by those that break something."""
+        broken = {seed: self.run(draw(seed)).violations for seed in seeds}
+        return {seed: found for seed, found in broken.items() if found}
 
     def _cast_of(self, plan: Plan) -> Cast:
         for path in (self._runs,):
