@@ -30,6 +30,8 @@ class Fault:
     """At which moment, counted over all processes."""
     aim: str = ""
     """What a transaction does; then `at` counts those that do it, and it strikes at their end."""
+    early: bool = False
+    """Whether it strikes just before that commit, not just after; what is `LOST` always does."""
     kind: FaultKind
     seconds: float = 0.0
     """How long it lasts, or how far the clock is set."""
@@ -42,9 +44,9 @@ class Deed:
     at: int
     aim: str = ""
     """As of a `Fault`."""
-    kind: str
     early: bool = False
-    """Whether it begins just before the commit of what it is aimed at, not just after."""
+    """As of a `Fault`."""
+    kind: str
     sweep: str = ""
     number: int = 0
     """What the kind needs: a priority, a worker."""
@@ -128,7 +130,7 @@ class Faults:
 
         Args:
             what: The statements that it consists of.
-            committed: Whether it is over; connections are lost before, and some deeds begin.
+            committed: Whether it is over.
 
         Raises:
             Broken: If the database does not answer.
@@ -140,6 +142,7 @@ class Faults:
             self._done.update(aims)
         # All of them leave the list before the first strikes: others take turns when it does.
         due = [one for one in self._aimed if one.aim in aims and self._due(one, committed)]
+        due.sort(key=lambda one: isinstance(one, Fault))  # who was struck begins nothing
         self._aimed = [one for one in self._aimed if one not in due]
         for one in due:
             if isinstance(one, Deed):
@@ -148,7 +151,7 @@ class Faults:
                 self._strike(one, f"the end of {one.aim}")
 
     def _due(self, one: "Fault | Deed", committed: bool) -> bool:
-        early = one.early if isinstance(one, Deed) else one.kind is FaultKind.LOST
+        early = one.early or one.kind == FaultKind.LOST
         return self._done[one.aim] > one.at and early is not committed
 
     def unheard(self) -> bool:

@@ -44,6 +44,9 @@ _AIMS = (
 )
 """What transactions do; half of the faults and deeds are aimed at one of these, so that steps that
 are rare are not missed."""
+_AMID = ("UPDATE stages", "UPDATE sweeps", "UPDATE slots", "INSERT INTO epochs")
+"""Amid what a process is stopped while a user does something."""
+_FAULTS_EACH = (0, 1, 1, 2, 2, 3, 4)
 REAL_OPTUNA_OF = 16
 """One of so many schedules has Optuna's own tables."""
 
@@ -158,12 +161,21 @@ def draw(seed: int) -> Plan:
     )
     if len(deeds) > 1 and chance.random() < 0.4:  # two people at the same moment
         deeds = (deeds[0], replace(deeds[1], at=deeds[0].at, aim=deeds[0].aim), *deeds[2:])
+    amid: tuple[Fault, ...] = ()
+    if deeds and deeds[-1].early and early.random() < 0.5:  # and somebody else is amid just that
+        place: dict[str, Any] = {
+            "at": early.choice((0, 0, 1, 2)),
+            "aim": early.choice(_AMID),
+            "early": True,
+        }
+        deeds = (*deeds[:-1], replace(deeds[-1], **place))
+        amid = (Fault(**place, kind=FaultKind.STOP, seconds=early.choice((1.0, 20.0))),)
     return Plan(
         seed=seed,
         shape=shape,
         devices=tuple("cuda" if chance.random() < 0.25 else "cpu" for _ in range(_workers(chance))),
         machines=chance.choice((1, 2)),
-        faults=tuple(_fault(chance, moments) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
+        faults=(*(_fault(chance, moments) for _ in range(chance.choice(_FAULTS_EACH))), *amid),
         deeds=deeds,
         tempers=_tempers(chance),
         pace=chance.choice((0.05, 0.05, 0.2, 0.9)),
