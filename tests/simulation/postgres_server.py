@@ -56,7 +56,6 @@ _SETTINGS = {
 }
 _TABLES = [table.name for table in metadata.sorted_tables]
 _ALL = ", ".join([*_TABLES, *(table.name for table in BaseModel.metadata.sorted_tables)])
-_KEPT = ("version_info",)
 _LOOK_MS = 3
 """So long a statement may take before the server is asked whether it waits for a lock."""
 _TOLD_S = 0.5
@@ -224,14 +223,14 @@ class PostgresServer(Server):
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read what is committed, past the product."""
-        found = self._looking.execute(query.replace("?", "%s"), values or None)  # type: ignore[arg-type]
+        found = self._looking.execute(query.replace("?", "%s"), values or None)
         return [tuple(row.values()) for row in found]
 
     def records(self, query: str) -> list[dict[str, Any]]:
         """Read rows by the names of their columns; JSON as text."""
         return [
             {name: _as_text(value) for name, value in row.items()}
-            for row in self._looking.execute(query)  # type: ignore[arg-type]
+            for row in self._looking.execute(query)
         ]
 
     def optuna_on(self, engine: Engine) -> RDBStorage:
@@ -260,12 +259,12 @@ class PostgresServer(Server):
         """Come to a statement amid a transaction; others may go on before."""
         world = self._of(process)
         world.turn()
-        self._expire()
-        if link.closed:
-            raise self.away()
         if link.writes:
             link.said.append(what)
         self._break_at(link, "statement")
+        self._expire()
+        if link.closed:
+            raise self.away()
         if abs(world.wall_s - link.told) > _TOLD_S and _goes_on(link):
             link.run(f"SET LOCAL clock.now = '{world.wall_s}'")
             link.told = world.wall_s
@@ -287,15 +286,15 @@ class PostgresServer(Server):
         """End a transaction for good; perhaps nobody hears of it."""
         self._of(process).turn()
         said, wrote = link.said, link.writes
-        self._expire()
-        if link.closed:
-            raise self.away()
         self._break_at(link, "commit")
         try:
             self._end(said, committed=False)
         except psycopg.OperationalError:
             self._drop(link)
             raise
+        self._expire()
+        if link.closed:
+            raise self.away()
         self._finish(link, "COMMIT")
         if wrote and self._faults is not None and self._faults.unheard():
             self._drop(link)
