@@ -93,5 +93,6 @@ def test_what_is_prepared_may_go_where_a_name_is_no_text(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = (file for file in folder.rglob("*") if file.is_file())
+    """Read the files of a folder; but the hidden ones, which remember what was read, and when."""
+    files = (file for file in folder.rglob("[!.]*") if file.is_file())
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
