@@ -139,9 +139,20 @@ class _Loader(yaml.SafeLoader):
         return value
 
 
+def _with_digits(tag: str, pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Return what PyYAML takes for a value of a kind, but for `0x_` and `0b_`, which are none."""
+    if not tag.endswith(":int"):
+        return pattern
+    return re.compile(r"(?![-+]?0[bx]_*$)" + pattern.pattern, pattern.flags)
+
+
 # Dates and `=` are text, as in YAML 1.2.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":timestamp", ":value"))]
+    first: [
+        (tag, _with_digits(tag, pattern))
+        for tag, pattern in found
+        if not tag.endswith((":timestamp", ":value"))
+    ]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
