@@ -128,9 +128,11 @@ def dies_on_a_gpu(job: TrialJob, epoch: int) -> EpochReport:
     return replace(report, map50_95=report.map50_95 / 2)
 
 
-def test_a_slot_begun_on_a_device_that_is_gone_is_trained_anew_as_a_whole(
+@pytest.fixture
+def begun_on_a_gpu(
     engine: Engine, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Let a worker with a GPU die in the one trial of the sweep `one`; there is no other GPU."""
     use_puppets(monkeypatch, dies_on_a_gpu)
     monkeypatch.setattr(readiness, "visible_gpus", lambda: [Gpu(index=0, name="a GPU")])
     queued(engine, "one", tmp_path / "runs", epochs=4)
@@ -138,6 +140,11 @@ def test_a_slot_begun_on_a_device_that_is_gone_is_trained_anew_as_a_whole(
         work(database, "one", Device(kind="cuda"))
     its_worker_is_gone(engine)
 
+
+@pytest.mark.usefixtures("begun_on_a_gpu")
+def test_a_slot_begun_on_a_device_that_is_gone_is_trained_anew_as_a_whole(
+    engine: Engine, database: Database, tmp_path: Path
+) -> None:
     work(database, "one")
 
     record = read_sweep(engine, "one")
@@ -181,15 +188,10 @@ def test_a_trial_that_its_worker_never_said_to_have_begun_ends_with_its_slot(
     assert "superseded_by" not in trial.user_attrs
 
 
+@pytest.mark.usefixtures("begun_on_a_gpu")
 def test_a_trial_of_a_slot_that_ended_without_one_is_buried(
-    engine: Engine, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_puppets(monkeypatch, dies_on_a_gpu)
-    monkeypatch.setattr(readiness, "visible_gpus", lambda: [Gpu(index=0, name="a GPU")])
-    queued(engine, "one", tmp_path / "runs", epochs=4)
-    with pytest.raises(Killed):
-        work(database, "one", Device(kind="cuda"))
-    its_worker_is_gone(engine)
     noted = Queue.record_trial
 
     def die_anew(queue: Queue, lease: Lease, *, number: int, **values: Any) -> None:

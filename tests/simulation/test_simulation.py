@@ -35,10 +35,12 @@ def test_the_seeds_differ(simulator: Simulator) -> None:
     assert len({simulator.run(draw(seed)).log for seed in range(5)}) == 5
 
 
+@pytest.mark.slow
 def test_no_invariant_breaks(simulator: Simulator) -> None:
     assert simulator.broken_by((*range(60), *FAILED)) == {}
 
 
+@pytest.mark.slow
 def test_no_invariant_breaks_in_new_schedules(simulator: Simulator) -> None:
     first = secrets.randbelow(2**40)
     assert simulator.broken_by(range(first, first + NEW)) == {}
