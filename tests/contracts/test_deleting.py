@@ -21,6 +21,8 @@ from sweep.worker import sweep_files
 from tests.contracts.test_queue import ME, NOBODY, RESULT, claimed, let_lease_expire
 from tests.submission import submit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:

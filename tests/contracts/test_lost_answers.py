@@ -38,6 +38,8 @@ from tests.contracts.test_queue import ME
 from tests.lost_answers import losing
 from tests.submission import submit
 
+pytestmark = pytest.mark.slow
+
 LR0 = {"lr0": optuna.distributions.FloatDistribution(0, 1)}
 BEST = NewSlot(label="best", params={"lr0": 1.0})
 
